@@ -1,0 +1,173 @@
+"""The Python API: `i2i.train`, `i2i.translate`, `i2i.load`, `i2i.sample`. The commands are thin calls of these."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from i2i import evaluation, images, recipe, zoo
+from i2i.engine.pictures import scatter, sheet
+from i2i.engine.settings import Settings
+from i2i.errors import UserError, suggest
+from i2i.models import MODELS
+from i2i.session import Session
+from i2i.translator import Translator
+
+QUIET = Console(quiet=True)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run left: its folder, its model file, the name the model is known by, its report."""
+
+    run: Path
+    model: Path
+    name: str
+    report: Path
+    resumed: bool
+    already_finished: bool
+
+
+@dataclass(frozen=True)
+class Translated:
+    """One picture's fate: `target` was written, or `error` says why not."""
+
+    source: Path
+    target: Path | None
+    error: str = ""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` takes a CUDA device when one works; `cuda` without one is an error, never a silent CPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"There is no device {name!r}.{suggest(name, ('auto', 'cpu', 'cuda'))}")
+    works = torch.cuda.is_available()
+    if name == "cuda" and not works:
+        raise UserError(
+            "--device cuda: torch sees no CUDA device here. Check `nvidia-smi` and that torch is a CUDA build, "
+            "or use --device auto."
+        )
+    return torch.device("cuda" if works and name != "cpu" else "cpu")
+
+
+def train(
+    source: str | Path | Settings,
+    *,
+    run: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    device: str = "auto",
+    name: str | None = None,
+    console: Console = QUIET,
+) -> Trained:
+    """Trains a recipe (a file, a shipped name, or settings), or goes on with its run, or says that it is finished.
+
+    `run`: the run's folder, `runs/<recipe>` unless given. `overrides`: `key=value` changes to the recipe. `name`: what
+    the model is known by afterwards, the recipe's name unless given. Raises UserError.
+    """
+    settings = source if isinstance(source, Settings) else recipe.load(source, overrides)
+    stem = "model" if isinstance(source, Settings) else recipe.find(source).stem
+    name = zoo.check_name(name or stem.lower())
+    session = Session(settings, Path(run) if run else Path("runs") / stem, pick_device(device))
+    began, already = session.done, session.finished
+    if not already:
+        session.play(console)
+        zoo.register(session.run / zoo.FILE, name)
+    return Trained(session.run, session.run / zoo.FILE, name, session.report(), 0 < began, already)
+
+
+def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:
+    """A translator from a model's name, run folder or file. `direction`: `a2b` unless given, or `b2a` where it has it."""
+    place = pick_device(device)
+    loaded = zoo.load(model, place)
+    if "generator" in loaded.product:
+        raise UserError(f"{model} makes pictures from noise and cannot translate. Use: i2i sample --model {model}")
+    direction = direction or next(iter(loaded.product))
+    if direction not in loaded.product:
+        raise UserError(f"{model} translates {' and '.join(loaded.product)}, not {direction!r}.")
+    return Translator(loaded.product[direction], place)
+
+
+def translate(
+    inputs: Sequence[str | Path],
+    model: str | Path,
+    out: str | Path = "translated",
+    *,
+    direction: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+    console: Console = QUIET,
+) -> list[Translated]:
+    """Translates pictures: files, folders (all below them) and globs. Each comes back in the size it was given.
+
+    `out` is a folder, or with one input file a picture's name. Files that cannot be read or written are reported in
+    the result and skipped; an existing target is left alone unless `force`. Raises UserError when nothing can start.
+    """
+    jobs = plan(inputs, Path(out))
+    translator = load(model, direction=direction, device=device)
+    results = []
+    for source, target in track(jobs, "translating", console=console, disable=len(jobs) < 2):
+        try:
+            if target.exists() and not force:
+                raise UserError(f"{target} exists; use --force to overwrite it")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            images.write(target, translator(images.read(source, translator.inputs)), force=force)
+            results.append(Translated(source, target))
+        except (UserError, OSError) as error:
+            results.append(Translated(source, None, str(error)))
+    return results
+
+
+def evaluate(
+    model: str | Path, *, split: str = "test", direction: str | None = None, device: str = "auto"
+) -> evaluation.Scores:
+    """Scores a translator on a split of the data in its recipe, beside the trivial answers it has to beat."""
+    translator = load(model, direction=direction, device=device)
+    data = zoo.load(model, torch.device("cpu")).recipe.data  # type: ignore[attr-defined]
+    return evaluation.evaluate(translator, data, split, direction or "a2b")
+
+
+def plan(inputs: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:
+    """(source, target) for all pictures that the inputs name; a folder's tree is kept below `out`."""
+    jobs: list[tuple[Path, Path]] = []
+    for given in inputs:
+        path = Path(given)
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if images.is_picture(file))
+            if not found:
+                raise UserError(f"The folder {given} has no pictures ({', '.join(sorted(images.SUFFIXES))}).")
+            jobs += [(file, out / file.relative_to(path)) for file in found]
+        else:
+            matches = [path] if path.exists() else [Path(match) for match in sorted(glob(str(given), recursive=True))]
+            if not matches:
+                raise UserError(f"There is no file or folder {str(given)!r}, and nothing matches it as a pattern.")
+            jobs += [(file, out / file.name) for file in matches if file.is_file()]
+    if len(jobs) == 1 and images.is_picture(out) and not out.is_dir():
+        return [(jobs[0][0], out)]
+    clashes = len(jobs) - len({target for _, target in jobs})
+    if clashes:
+        raise UserError(f"{clashes} of the inputs have the same name as another; translate their folders one by one.")
+    return jobs
+
+
+def sample(
+    model: str | Path, out: str | Path, *, count: int = 64, seed: int = 0, device: str = "auto", force: bool = False
+) -> Path:
+    """A picture of `count` samples of a generator from noise: a grid, or a scatter plot of points. Returns its path."""
+    target, place = Path(out), pick_device(device)
+    if target.exists() and not force:
+        raise UserError(f"{target} exists; use --force to overwrite it.")
+    loaded = zoo.load(model, place)
+    if "generator" not in loaded.product:
+        raise UserError(f"{model} translates pictures and has no noise to sample. Use: i2i translate --model {model}")
+    torch.manual_seed(seed)
+    latent = MODELS[type(loaded.recipe)].latent(loaded.recipe, count)
+    with torch.inference_mode():
+        samples = loaded.product["generator"](*(part.to(place) for part in latent))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture = scatter({"generated": samples}) if samples.ndim == 2 else sheet(samples)
+    picture.save(target)
+    return target

@@ -1,0 +1,142 @@
+"""The commands. Each is a few lines around `i2i.api`, which is imported late: `i2i --help` must not wait for torch."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from i2i.errors import UserError
+
+app = typer.Typer(
+    name="i2i",
+    help="Image-to-image translation: from a folder of pictures to a deployed translator.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda. auto takes a GPU when one works.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name (see `i2i models`), run folder, or file.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
+
+
+def say(text: str) -> None:
+    typer.echo(text)
+
+
+def complain(text: str) -> None:
+    typer.secho(text, err=True, fg=typer.colors.RED)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    run: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/RECIPE].")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: key=value. Repeatable.")] = None,
+    device: Device = "auto",
+    name: Annotated[str | None, typer.Option(help="Name of the model afterwards [default: RECIPE].")] = None,
+) -> None:
+    """Train a recipe. The same command goes on with an interrupted run.
+
+    **Example:** `i2i train quickstart --set batch=8 --set schedule.0.steps=200 --run runs/short`
+    """
+    from rich.console import Console
+
+    from i2i import api
+
+    done = api.train(recipe, run=run, overrides=set_ or (), device=device, name=name, console=Console(stderr=True))
+    if done.already_finished:
+        say(f"{done.run} is already finished. Train anew with another --run, or longer with --set schedule... there.")
+    say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
+
+
+@app.command()
+def translate(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns.")],
+    model: ModelName,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or for one picture a file.")] = Path("translated"),
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Translate pictures. Each comes back in the size it was given.
+
+    **Example:** `i2i translate drawings/ cat.png --model quickstart -o coloured/`
+    """
+    from rich.console import Console
+
+    from i2i import api
+
+    console = Console(stderr=True)
+    results = api.translate(inputs, model, out, direction=direction, device=device, force=force, console=console)
+    failed = [result for result in results if result.target is None]
+    for result in failed:
+        complain(f"skipped {result.source}: {result.error}")
+    say(f"{len(results) - len(failed)} of {len(results)} translated into {out}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def sample(
+    model: ModelName,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture to write.")] = Path("samples.png"),
+    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Sample a generator from noise (GAN, DCGAN) into one picture.
+
+    **Example:** `i2i sample --model dcgan_digits -o digits.png --count 100`
+    """
+    from i2i import api
+
+    say(f"{api.sample(model, out, count=count, seed=seed, device=device, force=force)}")
+
+
+@app.command()
+def evaluate(
+    model: ModelName,
+    split: Annotated[str, typer.Option(help="val or test, of the data the model was trained for.")] = "test",
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
+    device: Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score a translator on pictures with known truth, beside the trivial answers it has to beat.
+
+    **Example:** `i2i evaluate --model quickstart`
+    """
+    from i2i import api
+
+    scores = api.evaluate(model, split=split, direction=direction, device=device)
+    say(scores.json() if json else scores.table())
+
+
+@app.command()
+def models() -> None:
+    """List the models that can be translated with: name, kind, size, where they are.
+
+    **Example:** `i2i models`
+    """
+    from i2i import zoo
+
+    entries = zoo.entries()
+    for entry in entries:
+        ways = " ".join(entry.directions)
+        say(f"{entry.name:24} {entry.model:10} {ways:10} {entry.size / 1e6:7.1f} MB  step {entry.step:<8,} {entry.path}")
+    if not entries:
+        say("No models yet. Train one: i2i train quickstart")
+
+
+def main() -> None:
+    """The `i2i` command. A UserError is printed alone; anything else is our bug and keeps its traceback."""
+    try:
+        app()
+    except UserError as error:
+        complain(f"error: {error}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

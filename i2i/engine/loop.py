@@ -1,0 +1,60 @@
+"""The training loop. It knows nothing of GANs: it counts steps, seeds them, sets rates and calls the phase."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from i2i.engine.game import Game
+from i2i.engine.schedule import Phase
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What has just happened, for those who log, sample and save."""
+
+    step: int  # steps done, 1 after the first
+    steps: int  # steps in the whole schedule
+    phase: str
+    rate: float  # the factor on the learning rates
+
+    @property
+    def last(self) -> bool:
+        return self.step == self.steps
+
+    def due(self, every: int) -> bool:
+        return self.step % every == 0 or self.last
+
+
+def play(
+    model: Any,
+    game: Game,
+    schedule: Sequence[Phase],
+    batches: Iterator[Any],
+    *,
+    epoch_length: int,
+    seed: int,
+    done: int = 0,
+    after: Sequence[Callable[[Tick], None]] = (),
+) -> None:
+    """Plays the schedule from step `done` to its end; each phase is the model's method of that name.
+
+    The random numbers of a step depend on (seed, step) alone, so a run resumed at any step draws what it would have
+    drawn. `after` is called after every step, in order.
+    """
+    lengths = [phase.length(epoch_length) for phase in schedule]
+    steps = sum(lengths)
+    start = 0
+    for phase, length in zip(schedule, lengths, strict=True):
+        play_step = getattr(model, phase.phase)
+        for step in range(max(start, done), start + length):
+            torch.manual_seed((seed << 32) + step)
+            rate = phase.rate(step - start, length)
+            game.set_rate(rate)
+            with game.autocast():
+                play_step(batches, game)
+            tick = Tick(step + 1, steps, phase.phase, rate)
+            for call in after:
+                call(tick)
+        start += length

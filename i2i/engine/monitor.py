@@ -1,0 +1,122 @@
+"""What a run tells while it trains: `metrics.jsonl`, TensorBoard events, and sample grids on fixed pictures."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from i2i.engine.game import Game
+from i2i.engine.loop import Tick
+from i2i.engine.pictures import grid, scatter
+
+Line = dict[str, Any]
+
+
+def read(run: Path) -> list[Line]:
+    """The lines of a run's log, oldest first. A half-written last line (the machine went down) is left out."""
+    path = run / "metrics.jsonl"
+    lines: list[Line] = []
+    for text in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+class Log:
+    """Averages the game's losses between the lines it writes. `last` is the newest line."""
+
+    def __init__(self, run: Path, game: Game, batches: Any, every: int, batch: int, done: int) -> None:
+        self.game, self.batches, self.every, self.batch = game, batches, every, batch
+        kept = [line for line in read(run) if line["step"] <= done]  # a resumed run repeats the steps after its state
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        self.last: Line = kept[-1] if kept else {}
+        self.file = (run / "metrics.jsonl").open("w", encoding="utf-8")
+        for line in kept:
+            self._write(line)
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = defaultdict(int)
+        self._mark()
+
+    def __call__(self, tick: Tick) -> None:
+        for key, value in self.game.log.items():
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+            self.counts[key] += 1
+        self.game.log = {}
+        if not tick.due(self.every):
+            return
+        losses = {key: (total / self.counts[key]).item() for key, total in self.sums.items()}
+        seconds = max(time.perf_counter() - self.clock, 1e-9)
+        self.seconds += seconds
+        pictures = (self.batches.position - self.position) * self.batch
+        self.last = {
+            "step": tick.step,
+            "steps": tick.steps,
+            "phase": tick.phase,
+            "rate": tick.rate,
+            "seconds": round(self.seconds, 3),
+            "pictures_per_second": round(pictures / seconds, 3),
+            "data_share": round((self.batches.waited - self.waited) / seconds, 4),  # of the time, spent on waiting
+            "losses": losses,
+        }
+        self._write(self.last)
+        for key, value in losses.items():
+            self.board.add_scalar(key, value, tick.step)
+        for key in ("rate", "pictures_per_second", "data_share"):
+            self.board.add_scalar(f"run/{key}", self.last[key], tick.step)
+        self.sums, self.counts = {}, defaultdict(int)
+        self._mark()
+
+    def _mark(self) -> None:
+        self.clock, self.position, self.waited = time.perf_counter(), self.batches.position, self.batches.waited
+
+    def _write(self, line: Line) -> None:
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+        self.board.close()
+
+
+class Samples:
+    """Sample grids of the product on the same pictures and noise over time, in `samples/`."""
+
+    def __init__(
+        self, run: Path, model: Any, pictures: Any, product: Mapping[str, nn.Module], every: int, log: Log
+    ) -> None:
+        self.folder = run / "samples"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model, self.pictures, self.product, self.every, self.log = model, pictures, dict(product), every, log
+
+    def __call__(self, tick: Tick) -> None:
+        if tick.step == 1 or tick.due(self.every):
+            self.draw(tick.step)
+
+    @torch.no_grad()
+    def draw(self, step: int) -> Path:
+        modes = [(net, net.training) for net in self.product.values()]
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the same noise each time, and none of the run's own random numbers is used up
+            try:
+                for net, _ in modes:
+                    net.eval()
+                columns = self.model.show(self.pictures, self.product)
+            finally:
+                for net, training in modes:
+                    net.train(training)
+        path = self.folder / f"{step:07d}.png"
+        points = all(column.ndim == 2 for column in columns.values())
+        image = scatter(columns) if points else grid(columns)
+        image.save(path)
+        self.log.board.add_image("samples", np.asarray(image), step, dataformats="HWC")
+        return path

@@ -1,0 +1,49 @@
+"""What every recipe says about its run, whatever the model: seed, batch, precision, schedule, what to write when."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from i2i.engine.game import Player, Precision
+from i2i.engine.schedule import Phase
+from i2i.spec import Spec
+
+
+class Optimiser(Spec):
+    """One player's optimiser. Defaults are Adam as DCGAN (Radford et al. 2015) and all its heirs set it."""
+
+    kind: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(2e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    momentum: float = Field(0.0, ge=0, lt=1, description="for sgd")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0, description="largest global gradient norm")
+
+    def player(self, parameters: Iterable[Tensor]) -> Player:
+        # foreach is the default on CUDA only, but many small tensors are slow one by one on a CPU as well.
+        if self.kind == "adam":
+            optimiser: torch.optim.Optimizer = torch.optim.Adam(
+                parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, foreach=True
+            )
+        else:
+            optimiser = torch.optim.SGD(
+                parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, foreach=True
+            )
+        return Player(optimiser, self.clip)
+
+
+class Settings(Spec):
+    """The part of a recipe that all models share; each model's recipe adds its data, networks, weights and players."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    batch: int = Field(1, ge=1)
+    precision: Precision = "fp32"
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights that are then the product")
+    schedule: tuple[Phase, ...] = Field(min_length=1)
+    log_every: int = Field(20, ge=1, description="steps between lines of the log")
+    sample_every: int = Field(500, ge=1, description="steps between sample grids")
+    save_every: int = Field(500, ge=1, description="steps between saved states")
+    samples: int = Field(8, ge=1, description="pictures in a sample grid")

@@ -1,0 +1,87 @@
+"""Pix2Pix: paired translation (Isola et al. 2017, arXiv 1611.07004).
+
+    G* = arg min_G max_D  L_cGAN(G, D) + λ L1(G)        (equation 4)
+
+D judges the pair (input, output), so an answer must be right for its question and not merely pretty.
+Shapes: n batch, h w height and width, a b channels of the two sides; pictures are in [-1, 1].
+
+The paper's own setting is `norm: batch, dropout: 0.5, dropout_at_test: true` with transposed convolutions; ours is
+InstanceNorm without dropout, which gives the same answer in training, test and export. Released code prints half of
+D's loss but descends the whole; here the half is in the gradient, as the paper writes it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from i2i.data import PairedData
+from i2i.engine.game import Game, Player
+from i2i.engine.settings import Optimiser, Settings
+from i2i.losses import adversarial
+from i2i.losses.reconstruction import l1
+from i2i.nets import Discriminator, Generator, PatchGANSpec, UNetSpec
+from i2i.spec import Spec
+
+
+class Weights(Spec):
+    adversarial: float = Field(1.0, ge=0, description="0 leaves L1 regression, without a discriminator")
+    l1: float = Field(100.0, ge=0)
+
+
+class Players(Spec):
+    generator: Optimiser = Optimiser()
+    discriminator: Optimiser = Optimiser()
+
+
+class Recipe(Settings):
+    model: Literal["pix2pix"]
+    data: PairedData
+    generator: Generator = UNetSpec()
+    discriminator: Discriminator = PatchGANSpec()
+    loss: adversarial.Name = "non-saturating"
+    weights: Weights = Weights()
+    players: Players = Players()
+
+
+class Pix2Pix(nn.Module):
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.weights = recipe.weights
+        self.rule = adversarial.rule(recipe.loss)
+        a, b = recipe.data.channels.a, recipe.data.channels.b
+        self.generator = recipe.generator.build(a, b)
+        self.judge = recipe.discriminator.build(a + b)
+
+    def players(self, recipe: Recipe) -> dict[str, Player]:
+        return {
+            "generator": recipe.players.generator.player(self.generator.parameters()),
+            "discriminator": recipe.players.discriminator.player(self.judge.parameters()),
+        }
+
+    def product(self) -> dict[str, nn.Module]:
+        """What remains after training; the direction is the data's (`direction: b2a` swaps the sides there)."""
+        return {"a2b": self.generator}
+
+    def adversarial(self, batches: Iterator[Any], game: Game) -> None:
+        a, b = next(batches)  # n a h w, n b h w
+        fake = self.generator(a)  # n b h w, one pass serves both turns
+        w = self.weights
+        if w.adversarial:
+            with game.turn("discriminator") as turn:
+                turn.minimise(
+                    real=self.rule.real(self.judge(torch.cat([a, b], dim=1))) / 2,
+                    fake=self.rule.fake(self.judge(torch.cat([a, fake.detach()], dim=1))) / 2,
+                )
+        with game.turn("generator") as turn:
+            losses = {"l1": w.l1 * l1(fake, b)}
+            if w.adversarial:
+                losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(torch.cat([a, fake], dim=1)))
+            turn.minimise(**losses)
+
+    def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
+        """The columns of the sample grid, by title."""
+        a, b = pictures
+        return {"input": a, "translated": product["a2b"](a), "truth": b}

@@ -1,0 +1,137 @@
+"""The few layers every network is made of: normalisation, upsampling, spectral norm, dropout, label maps, input checks.
+
+Shapes: n pictures, c channels, h height, w width, k classes.
+"""
+
+from collections.abc import Sequence
+from math import gcd
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+Norm = Literal["instance", "instance-affine", "batch", "group", "none"]
+Padding = Literal["reflect", "replicate", "zero"]
+Upsample = Literal["transposed", "resize-conv"]
+TestStatistics = Literal["picture", "running"]
+
+PADDING_MODES: dict[Padding, Literal["reflect", "replicate", "zeros"]] = {
+    "reflect": "reflect",
+    "replicate": "replicate",
+    "zero": "zeros",  # torch's own spelling
+}
+
+
+class PictureBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm in training; in `eval()` each picture is normalised by its own statistics, with the learned affine.
+
+    Pix2Pix trains at batch 1 and tests with the statistics of the test batch, again one picture (Isola et al. 2017,
+    section 3.3), which is instance norm. Running averages are something its network never saw in training: a copy that
+    silently switches to them at test time, as exported models often do, draws visibly different pictures. Here a batch
+    of four equals four single pictures, and at batch 1 `eval()` equals `train()`. No running averages are kept.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(input)
+        return F.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+class NoiseDropout(nn.Dropout):
+    """Dropout that stays on in `eval()`: the only noise of the Pix2Pix generator (Isola et al. 2017, section 3.1)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, training=True)
+
+
+def norm2d(kind: Norm, channels: int, test_statistics: TestStatistics = "picture") -> nn.Module:
+    """A normalisation layer for n c h w. `test_statistics` says what batch norm uses in `eval()`; others ignore it."""
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels)
+    if kind == "instance-affine":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if kind == "batch":
+        return PictureBatchNorm2d(channels) if test_statistics == "picture" else nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(gcd(32, channels), channels)  # 32 groups as Wu & He 2018, fewer where they do not divide
+    return nn.Identity()
+
+
+def needs_bias(norm: Norm) -> bool:
+    """Whether a convolution in front of this norm should have a bias.
+
+    A norm subtracts the mean, so a constant added before it is dead (instance norm) or duplicates the norm's own bias
+    (batch, affine instance). Group norm keeps differences between the channels of a group, but has its own bias too.
+    """
+    return norm == "none"
+
+
+def dropout_layer(p: float, at_test: bool = False) -> nn.Module:
+    """Dropout with probability p, kept on in `eval()` if `at_test`; nothing at all for p = 0, so exports stay clean."""
+    if p == 0:
+        return nn.Identity()
+    return NoiseDropout(p) if at_test else nn.Dropout(p)
+
+
+def upsample2x(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4] = 4, bias: bool = False) -> nn.Module:
+    """n inputs h w → n outputs 2h 2w.
+
+    `transposed`: a stride-2 transposed convolution; 4×4 in Pix2Pix and DCGAN, 3×3 in CycleGAN.
+    `resize-conv`: nearest ×2 then 3×3, free of the checkerboard of uneven overlaps (Odena et al. 2016).
+    """
+    if kind == "transposed":
+        extra = kernel % 2  # an odd kernel comes out one pixel short of twice the size
+        return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=extra, bias=bias)
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias),
+    )
+
+
+def spectral_norm(layer: nn.Module, on: bool = True) -> nn.Module:
+    """The layer, its weight divided by its largest singular value (Miyato et al. 2018); untouched if not `on`."""
+    return parametrizations.spectral_norm(layer) if on else layer
+
+
+def append_label(x: Tensor, y: Tensor | None, classes: int) -> Tensor:
+    """Concatenate the one-hot of y to x: as k more features of n f, as k constant maps of n c h w.
+
+    x: n c h w or n f. y: n class indices in [0, classes), int64; None exactly when classes is 0.
+    Raises ValueError when a label is missing, unwanted, or not one per picture.
+    """
+    if classes == 0:
+        if y is not None:
+            raise ValueError("this network is unconditional (classes=0): expected no labels, got y")
+        return x
+    if y is None or y.shape != x.shape[:1]:
+        got = "none" if y is None else f"shape {tuple(y.shape)}"
+        raise ValueError(f"this network is conditional on {classes} classes: expected {len(x)} labels, got {got}")
+    label = F.one_hot(y, classes).to(x.dtype)  # n k
+    if x.ndim == 4:
+        label = label[:, :, None, None].expand(-1, -1, *x.shape[2:])  # n k h w
+    return torch.cat([x, label], dim=1)
+
+
+def check_input(name: str, x: Tensor, channels: int, multiple: int = 1, minimum: int = 1) -> None:
+    """Raise ValueError with expected and got unless x is n channels h w, h and w multiples and large enough."""
+    if torch.compiler.is_exporting():
+        return  # an exported graph takes any size: a Python check there would only pin symbolic sizes down
+    fits = x.ndim == 4 and x.shape[1] == channels
+    if not fits or any(side % multiple or side < minimum for side in x.shape[2:]):
+        sides = f"h and w multiples of {multiple}, at least" if multiple > 1 else "h and w at least"
+        raise ValueError(f"{name} expected n × {channels} × h × w with {sides} {minimum}; got {sizes(x.shape)}")
+
+
+def check_shape(name: str, x: Tensor, *shape: int) -> None:
+    """Raise ValueError with expected and got unless x is n × shape."""
+    if tuple(x.shape[1:]) != shape:
+        raise ValueError(f"{name} expected n × {sizes(shape)}; got {sizes(x.shape)}")
+
+
+def sizes(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))

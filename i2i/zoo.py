@@ -1,0 +1,145 @@
+"""Model names → files. A model file is `model.safetensors`: weights, and in its header all that rebuilds the network."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from i2i import __version__, recipe
+from i2i.engine.checkpoint import atomically
+from i2i.engine.settings import Settings
+from i2i.errors import UserError, suggest
+from i2i.models import MODELS
+from i2i.paths import home
+
+FORMAT = "1"
+FILE = "model.safetensors"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as read from its file: `product` holds its networks by name (`a2b`, `b2a`, `generator`), in eval mode."""
+
+    recipe: Settings
+    product: dict[str, nn.Module]
+    step: int
+    data: str  # fingerprint of the training data
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `i2i models`."""
+
+    name: str
+    path: Path
+    model: str
+    directions: tuple[str, ...]
+    step: int
+    size: int  # bytes
+
+
+def store() -> Path:
+    return home() / "models"
+
+
+def check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit."
+        )
+    return name
+
+
+def save(path: Path, product: Mapping[str, nn.Module], settings: Settings, step: int, data: str) -> None:
+    """Writes the model file, whole or not at all. Equal weights give equal bytes."""
+    weights = {f"{name}.{key}": tensor.detach().cpu().contiguous()
+               for name, net in product.items() for key, tensor in net.state_dict().items()}  # fmt: skip
+    header = {
+        "format": FORMAT,
+        "i2i": __version__,
+        "recipe": settings.model_dump_json(),
+        "step": str(step),
+        "data": data,
+        "directions": ",".join(product),
+    }
+    atomically(path, lambda temporary: save_file(weights, temporary, header))
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The header of a model file; raises UserError when it is not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable model file ({error}).") from None
+    if "recipe" not in header:
+        raise UserError(f"{path} has no recipe in its header: it was not written by i2i.")
+    if header["format"] != FORMAT:
+        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads format {FORMAT}. Update i2i.")
+    return header
+
+
+def load(name: str | Path, device: torch.device) -> Model:
+    """Rebuilds a model from its name, run folder or file; no settings are needed."""
+    path = find(name)
+    header = read_header(path)
+    settings = recipe.build(json.loads(header["recipe"]), f"the recipe in {path}")
+    with torch.device("meta"):  # shapes only: the weights come from the file, so none are drawn
+        product = MODELS[type(settings)](settings).product()
+    with safe_open(path, framework="pt", device=str(device)) as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, the file is no mapping
+    for part, net in product.items():
+        own = {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
+        net.load_state_dict(own, assign=True)
+        net.eval().requires_grad_(False)
+    return Model(settings, product, int(header["step"]), header["data"])
+
+
+def find(name: str | Path) -> Path:
+    """The model file behind a name in the store, a run folder, or a path."""
+    text, path = str(name), Path(name)
+    if NAME.fullmatch(text) and (known := store() / text / FILE).is_file():
+        return known
+    if path.is_file():
+        return path
+    if (path / FILE).is_file():
+        return path / FILE
+    if path.is_dir():
+        raise UserError(f"The folder {text} holds no finished model ({FILE}). Train it: i2i train RECIPE --run {text}")
+    raise UserError(
+        f"There is no model {text!r}: no such name, run folder or file.{suggest(text, [e.name for e in entries()])} "
+        f"`i2i models` lists what can be used."
+    )
+
+
+def register(file: Path, name: str) -> Path:
+    """Copies a model file into the user's store, from where it is known by name; replaces one of that name."""
+    target = store() / check_name(name) / FILE
+    atomically(target, lambda temporary: temporary.write_bytes(file.read_bytes()))
+    return target
+
+
+def entries() -> list[Entry]:
+    """All models in the user's store, by name."""
+    found = []
+    for path in sorted(store().glob(f"*/{FILE}")):
+        header: dict[str, Any] = read_header(path)
+        found.append(
+            Entry(
+                name=path.parent.name,
+                path=path,
+                model=json.loads(header["recipe"])["model"],
+                directions=tuple(header["directions"].split(",")),
+                step=int(header["step"]),
+                size=path.stat().st_size,
+            )
+        )
+    return found
