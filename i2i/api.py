@@ -75,6 +75,7 @@ def train(
     began, already = session.done, session.finished
     if not already:
         session.play(console)
+    if not already or name not in (entry.name for entry in zoo.entries()):
         zoo.register(session.run / zoo.FILE, name)
     return Trained(session.run, session.run / zoo.FILE, name, session.report(), 0 < began, already)
 
@@ -118,6 +119,8 @@ def translate(
             results.append(Translated(source, target))
         except (UserError, OSError) as error:
             results.append(Translated(source, None, str(error)))
+        except torch.OutOfMemoryError:
+            results.append(Translated(source, None, "too large for the device's memory; try --device cpu"))
     return results
 
 
@@ -136,21 +139,28 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if images.is_picture(file))
+            found = sorted(file for file in path.rglob("*") if images.is_picture(file) and out not in file.parents)
             if not found:
                 raise UserError(f"The folder {given} has no pictures ({', '.join(sorted(images.SUFFIXES))}).")
-            jobs += [(file, out / file.relative_to(path)) for file in found]
+            jobs += [(file, writable(out / file.relative_to(path))) for file in found]
         else:
             matches = [path] if path.exists() else [Path(match) for match in sorted(glob(str(given), recursive=True))]
             if not matches:
                 raise UserError(f"There is no file or folder {str(given)!r}, and nothing matches it as a pattern.")
-            jobs += [(file, out / file.name) for file in matches if file.is_file()]
-    if len(jobs) == 1 and images.is_picture(out) and not out.is_dir():
-        return [(jobs[0][0], out)]
+            jobs += [(file, writable(out / file.name)) for file in matches if file.is_file()]
+    if images.is_picture(out) and not out.is_dir():
+        if len(jobs) == 1:
+            return [(jobs[0][0], out)]
+        raise UserError(f"--out {out} names one picture, but there are {len(jobs)} to translate; give a folder.")
     clashes = len(jobs) - len({target for _, target in jobs})
     if clashes:
         raise UserError(f"{clashes} of the inputs have the same name as another; translate their folders one by one.")
     return jobs
+
+
+def writable(target: Path) -> Path:
+    """The target, as PNG where its own format can be read but not written (GIF, PPM)."""
+    return target if target.suffix.lower() in images.WRITABLE else target.with_suffix(".png")
 
 
 def sample(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.errors import UserError
+from i2i.errors import Stopped, UserError
 
 app = typer.Typer(
     name="i2i",
@@ -47,7 +47,7 @@ def train(
 
     done = api.train(recipe, run=run, overrides=set_ or (), device=device, name=name, console=Console(stderr=True))
     if done.already_finished:
-        say(f"{done.run} is already finished. Train anew with another --run, or longer with --set schedule... there.")
+        say(f"{done.run} is already finished; to train anew, give another --run.")
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
 
 
@@ -123,6 +123,9 @@ def models() -> None:
 
     entries = zoo.entries()
     for entry in entries:
+        if entry.problem:
+            complain(f"{entry.name:24} {entry.problem}")
+            continue
         ways = " ".join(entry.directions)
         say(f"{entry.name:24} {entry.model:10} {ways:10} {entry.size / 1e6:7.1f} MB  step {entry.step:<8,} {entry.path}")
     if not entries:
@@ -130,10 +133,13 @@ def models() -> None:
 
 
 def main() -> None:
-    """The `i2i` command. A UserError is printed alone; anything else is our bug and keeps its traceback."""
+    """The `i2i` command. What the user can mend is printed alone; anything else is our bug and keeps its traceback."""
     try:
         app()
-    except UserError as error:
+    except Stopped as stopped:
+        complain(str(stopped))
+        sys.exit(130)  # what shells give a command that Ctrl-C ended
+    except (UserError, OSError) as error:  # a full disk or a folder that is not ours is no bug either
         complain(f"error: {error}")
         sys.exit(2)
 

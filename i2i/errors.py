@@ -8,6 +8,10 @@ class UserError(Exception):
     """Bad input, a missing file, a wrong setting. The command line prints the message alone, never a traceback."""
 
 
+class Stopped(UserError):
+    """The user asked a run to stop, and it did, with its state saved."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' with up to three names close to `word`, else the list of all names; '' if there are none."""
     names = sorted(set(known))

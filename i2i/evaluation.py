@@ -13,10 +13,11 @@ from torch import Tensor
 
 from i2i import metrics
 from i2i.data import Data, PairedData, UnpairedData, fixed, in_order, open_split
-from i2i.errors import UserError
+from i2i.errors import UserError, suggest
 from i2i.translator import Translator
 
 Answer = Callable[[Tensor], Tensor]  # n c h w in [-1, 1] → the same
+SPLITS = ("train", "val", "test")
 COLUMNS = ("l1", "psnr", "ssim", "correlation", "chroma")
 TRAIN_PICTURES = 512  # of the training split, to know its colours
 
@@ -46,6 +47,8 @@ def evaluate(translator: Translator, data: Data, split: str, direction: str) -> 
     """Scores `translator` on a split whose truth is known. Raises UserError where it is not."""
     if not isinstance(data, PairedData | UnpairedData):
         raise UserError("Only translators can be scored against a truth; this model makes pictures from noise.")
+    if split not in SPLITS:
+        raise UserError(f"There is no split {split!r}.{suggest(split, SPLITS)}")
     if not open_split(data, split).registered:
         raise UserError(f"The {split} split has no pairs, so no truth to compare with: its two sides need equal names.")
     source, truth = (0, 1) if direction == "a2b" else (1, 0)

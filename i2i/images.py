@@ -6,7 +6,7 @@ Legend: h height, w width, c channels (1 grey or 3 red-green-blue); arrays are u
 import functools
 import io
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from i2i.errors import UserError
 
 # Every other decoder of Pillow stays shut: some forty of them, rarely used and rarely attacked until now.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"})
 WRITABLE = {
     ".png": "PNG",
@@ -55,22 +55,22 @@ def read(source: str | Path | bytes, channels: int = 3) -> np.ndarray:
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     name = "these bytes" if isinstance(source, bytes) else str(source)
-    if not isinstance(source, bytes) and not Path(source).is_file():
-        raise UserError(f"{name}: expected a picture, found {'a folder' if Path(source).is_dir() else 'no such file'}.")
+    data = source if isinstance(source, bytes) else _bytes(Path(source))
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
         if not data:
-            raise UserError(f"{name}: expected a picture, got 0 bytes.")
+            raise UserError("expected a picture, got 0 bytes")
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(name, *picture.size)
+            _check_size(*picture.size)
             picture.load()
             return _pixels(_upright(picture), channels)
+    except UserError as problem:
+        raise UserError(f"{name}: {problem}.") from None
     except Image.UnidentifiedImageError:
         known = " ".join(sorted(SUFFIXES))
         raise UserError(f"{name}: not a picture that can be read. Expected one of: {known}") from None
     except Image.DecompressionBombError:
-        raise UserError(f"{name}: more than the {MAX_PIXELS:,} pixels that are read. Make it smaller first.") from None
-    except (UserError, MemoryError):
+        raise UserError(f"{name}: more than the {MAX_PIXELS:,} pixels that are read; make it smaller first.") from None
+    except MemoryError:
         raise
     except Exception as problem:  # a decoder given hostile bytes may raise anything at all
         raise UserError(f"{name}: the picture is damaged or cut short ({problem}).") from None
@@ -91,23 +91,29 @@ def write(path: str | Path, array: np.ndarray, *, force: bool = False, quality: 
         raise UserError(f"{path} exists already. Choose another name, or allow replacing it with --force.")
     picture = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             # subsampling 0: colour keeps its full resolution in a JPEG
             picture.save(file, WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def _check_size(name: str, width: int, height: int) -> None:
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise UserError(f"{path}: expected a picture, found {'a folder' if path.is_dir() else 'no such file'}.")
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise UserError(f"{path}: cannot be opened ({problem.strerror}).") from None
+
+
+def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise UserError(
-            f"{name}: {width}×{height} is more than the {MAX_PIXELS:,} pixels that are read. Make it smaller first."
-        )
+        raise UserError(f"{width}×{height} is more than the {MAX_PIXELS:,} pixels that are read; make it smaller first")
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -167,9 +173,3 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     """Cached, for a folder's pictures mostly share one profile."""
     embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     return ImageCms.buildTransform(embedded, ImageCms.createProfile("sRGB"), mode, "RGB")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,6 +1,8 @@
 """YAML → a typed recipe. YAML 1.2, read without code: 2e-4 is a number, `no` is a string, duplicate keys are errors."""
 
+import inspect
 import io
+import re
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
@@ -18,6 +20,14 @@ from i2i.paths import shared
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+
+# pydantic speaks of Python's types; a recipe's author sees YAML.
+PLAIN = {
+    "tuple_type": "expected a list",
+    "model_type": "expected keys with values",
+    "model_attributes_type": "expected keys with values",
+    "too_short": "this list needs more items",
+}
 
 Recipe: TypeAdapter[Any] = TypeAdapter(Annotated[Union[tuple(MODELS)], Field(discriminator="model")])  # noqa: UP007
 
@@ -44,7 +54,9 @@ def load(name: str | Path, overrides: Iterable[str] = ()) -> Settings:
     tree = _parse(path.read_bytes(), str(path))
     for override in overrides:
         _set(tree, override)
-    return build(tree, str(path))
+    recipe = build(tree, str(path))
+    check_schedule(recipe, str(path))
+    return recipe
 
 
 def build(tree: Any, source: str) -> Settings:
@@ -52,9 +64,30 @@ def build(tree: Any, source: str) -> Settings:
     try:
         recipe: Settings = Recipe.validate_python(tree)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(line, tree)}" for line in error.errors())
+        lines = "\n".join(f"  {_explain(line)}" for line in _causes(error.errors()))
         raise UserError(f"{source} is not a valid recipe:\n{lines}") from None
     return recipe
+
+
+def check_schedule(recipe: Settings, source: str) -> None:
+    """Raises UserError for a phase that the recipe's model cannot play; `source` names the recipe in it."""
+    known = phases(MODELS[type(recipe)])
+    for place, phase in enumerate(recipe.schedule):
+        if phase.phase not in known:
+            raise UserError(
+                f"{source} is not a valid recipe:\n  recipe.schedule.{place}.phase: "
+                f"{recipe.model} has no phase {phase.phase!r}.{suggest(phase.phase, known)}"  # type: ignore[attr-defined]
+            )
+
+
+def phases(model: type) -> list[str]:
+    """What a schedule can name: the model's public methods of (batches, game)."""
+    methods = inspect.getmembers(model, inspect.isfunction)
+    return [
+        name
+        for name, method in methods
+        if not name.startswith("_") and list(inspect.signature(method).parameters) == ["self", "batches", "game"]
+    ]
 
 
 def dump(recipe: Settings) -> str:
@@ -96,7 +129,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
 
     def step(node: Any, part: str) -> Any:
         if isinstance(node, list):
-            if not part.isdigit() or int(part) >= len(node):
+            if not part.isdecimal() or int(part) >= len(node):
                 raise UserError(f"--set {override}: {part!r} is not a place in a list of {len(node)}; they count from 0.")
             return node[int(part)]
         child = node.get(part)
@@ -114,25 +147,38 @@ def _set(tree: dict[str, Any], override: str) -> None:
         node[last] = parsed
 
 
-def _explain(error: Any, tree: Any) -> str:
+def _causes(errors: list[Any]) -> list[Any]:
+    """Without the errors of a place below which there are others: a list whose only item is wrong is not too short."""
+    places = [error["loc"] for error in errors]
+    return [e for e in errors if not any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == e["loc"] for p in places)]
+
+
+def _explain(error: Any) -> str:
     """One line for one pydantic error: `recipe.cyclegan.weights.identty: unknown key. Did you mean identity?`"""
     where = ".".join(("recipe", *(str(part) for part in error["loc"])))
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
-        return f"{where}: unknown key.{suggest(str(key), _fields(parents))}"
+        return f"{where}: unknown key.{suggest(str(key), (name for model in _at(parents) for name in model.model_fields))}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        context = error["ctx"]
-        known = [tag.strip(" '") for tag in context.get("expected_tags", "").split(",") if tag.strip()]
-        key = context["discriminator"].strip("'")
-        return f"{where}: `{key}:` is {context.get('tag', 'missing')!r}.{suggest(str(context.get('tag', '')), known)}"
+        key, tag = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
+        fields = [model.model_fields[key] for model in _at(error["loc"]) if key in model.model_fields]
+        got = "is missing" if tag is None else f"is {tag!r}"
+        return f"{where}: `{key}:` {got}.{suggest(tag or '', (t for f in fields for t in get_args(f.annotation)))}"
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return f"{where}: expected {error['ctx']['expected']}, got {error['input']!r}." + (
+            suggest(error["input"], known) if isinstance(error["input"], str) and len(known) > 1 else ""
+        )
     if error["type"] == "missing":
         return f"{where}: missing, and it has no default."
-    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":  # our own words, which say what was got
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    message = PLAIN.get(error["type"], error["msg"])
     return f"{where}: {message}" + (f", got {error['input']!r}" if not isinstance(error["input"], dict) else "")
 
 
-def _fields(path: Iterable[Any]) -> set[str]:
-    """The keys that are known at a place in a recipe: `loc` names models and discriminator tags along the way."""
+def _at(path: Iterable[Any]) -> list[type[BaseModel]]:
+    """The specs that can stand at a place in a recipe: `loc` names models and discriminator tags along the way."""
     at: list[Any] = list(MODELS)
     for part in path:
         if isinstance(part, int):
@@ -141,7 +187,7 @@ def _fields(path: Iterable[Any]) -> set[str]:
         tagged = [m for m in at for name in ("model", "kind", "layout") if name in m.model_fields
                   and part in get_args(m.model_fields[name].annotation)]  # fmt: skip
         at = _models(below) if below else tagged or at
-    return {name for model in at for name in model.model_fields}
+    return at
 
 
 def _models(annotations: Iterable[Any]) -> list[type[BaseModel]]:

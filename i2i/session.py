@@ -20,14 +20,10 @@ from i2i.engine.loop import Tick, play
 from i2i.engine.monitor import Log, Samples
 from i2i.engine.progress import Bar
 from i2i.engine.settings import Settings
-from i2i.errors import UserError
+from i2i.errors import Stopped, UserError
 from i2i.models import MODELS
 
 STATE = "state.pt"
-
-
-class Stopped(UserError):
-    """The user asked the run to stop; its state is saved."""
 
 
 class Session:
@@ -35,6 +31,7 @@ class Session:
 
     def __init__(self, settings: Settings, run: Path, device: torch.device) -> None:
         self.settings, self.run, self.device = settings, run, device
+        recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
         saved = self._saved_state()
         torch.manual_seed(settings.seed)  # the initial weights
         self.model: Any = MODELS[type(settings)](settings).to(device)

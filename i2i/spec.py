@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class Spec(BaseModel):
     """Frozen, and closed: an unknown key is an error, so a misspelt weight can never be dropped in silence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)

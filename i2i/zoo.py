@@ -21,7 +21,7 @@ from i2i.paths import home
 
 FORMAT = "1"
 FILE = "model.safetensors"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9][a-z0-9._-]{0,63}")  # no device names of Windows
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of `i2i models`."""
+    """One line of `i2i models`. `problem` says why a model cannot be used; the rest is then not known."""
 
     name: str
     path: Path
-    model: str
-    directions: tuple[str, ...]
-    step: int
-    size: int  # bytes
+    model: str = ""
+    directions: tuple[str, ...] = ()
+    step: int = 0
+    size: int = 0  # bytes
+    problem: str = ""
 
 
 def store() -> Path:
@@ -53,7 +54,8 @@ def store() -> Path:
 def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit."
+            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit, "
+            f"and none of the names that Windows keeps for devices (con, nul, ...)."
         )
     return name
 
@@ -80,8 +82,9 @@ def read_header(path: Path) -> dict[str, str]:
             header: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable model file ({error}).") from None
-    if "recipe" not in header:
-        raise UserError(f"{path} has no recipe in its header: it was not written by i2i.")
+    missing = {"format", "recipe", "step", "data", "directions"} - header.keys()
+    if missing:
+        raise UserError(f"{path} has no {', '.join(sorted(missing))} in its header: it was not written by i2i.")
     if header["format"] != FORMAT:
         raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads format {FORMAT}. Update i2i.")
     return header
@@ -91,16 +94,27 @@ def load(name: str | Path, device: torch.device) -> Model:
     """Rebuilds a model from its name, run folder or file; no settings are needed."""
     path = find(name)
     header = read_header(path)
-    settings = recipe.build(json.loads(header["recipe"]), f"the recipe in {path}")
+    try:
+        settings = recipe.build(json.loads(header["recipe"]), f"the recipe in {path}")
+        step = int(header["step"])
+    except ValueError as error:
+        raise UserError(f"{path} has a damaged header ({error}).") from None
     with torch.device("meta"):  # shapes only: the weights come from the file, so none are drawn
         product = MODELS[type(settings)](settings).product()
     with safe_open(path, framework="pt", device=str(device)) as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, the file is no mapping
+    strange = [key for key in weights if key.partition(".")[0] not in product]
+    if strange:
+        raise UserError(f"{path} does not fit its own recipe: it has weights for {strange[0]}, but no such network.")
     for part, net in product.items():
         own = {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
-        net.load_state_dict(own, assign=True)
+        try:
+            net.load_state_dict(own, assign=True)
+        except RuntimeError as error:  # torch lists every key; the first lines tell what is wrong
+            words = " ".join(str(error).split())
+            raise UserError(f"{path} does not fit its own recipe: {words[:300]}") from None
         net.eval().requires_grad_(False)
-    return Model(settings, product, int(header["step"]), header["data"])
+    return Model(settings, product, step, header["data"])
 
 
 def find(name: str | Path) -> Path:
@@ -128,18 +142,21 @@ def register(file: Path, name: str) -> Path:
 
 
 def entries() -> list[Entry]:
-    """All models in the user's store, by name."""
-    found = []
-    for path in sorted(store().glob(f"*/{FILE}")):
+    """All models in the user's store, by name, the damaged ones with their problem."""
+    return [_entry(path) for path in sorted(store().glob(f"*/{FILE}"))]
+
+
+def _entry(path: Path) -> Entry:
+    name = path.parent.name
+    try:
         header: dict[str, Any] = read_header(path)
-        found.append(
-            Entry(
-                name=path.parent.name,
-                path=path,
-                model=json.loads(header["recipe"])["model"],
-                directions=tuple(header["directions"].split(",")),
-                step=int(header["step"]),
-                size=path.stat().st_size,
-            )
+        return Entry(
+            name=name,
+            path=path,
+            model=json.loads(header["recipe"])["model"],
+            directions=tuple(header["directions"].split(",")),
+            step=int(header["step"]),
+            size=path.stat().st_size,
         )
-    return found
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        return Entry(name, path, problem=f"damaged: {error}")

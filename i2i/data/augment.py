@@ -4,6 +4,7 @@ All randomness comes from one numpy Generator per sample, so a sample is the sam
 Legend: h height, w width, c channels; uint8 h w c throughout.
 """
 
+import inspect
 import os
 import random
 import warnings
@@ -33,10 +34,14 @@ def transforms(steps: Sequence[str | dict[str, dict[str, Any]]]) -> list[Any]:
             raise ValueError(f"no transform is called '{name}'.{suggest(name, known)}")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # a misspelt argument is only a warning there
-                made.append(getattr(albumentations, name)(**(arguments or {})))
-        except (TypeError, ValueError, UserWarning) as problem:
+                warnings.simplefilter("ignore")
+                transform = getattr(albumentations, name)(**(arguments or {}))
+        except (TypeError, ValueError) as problem:
             raise ValueError(f"the arguments of transform '{name}' do not fit: {problem}") from None
+        for argument in getattr(transform, "invalid_args", []):  # only a warning there
+            known_here = inspect.signature(type(transform).__init__).parameters.keys() - {"self"}
+            raise ValueError(f"transform '{name}' has no argument '{argument}'.{suggest(argument, known_here)}")
+        made.append(transform)
     return made
 
 

@@ -75,9 +75,9 @@ class Batches(Iterator[Any]):
         began = time.perf_counter()
         raw = next(self._raw)
         self.waited += time.perf_counter() - began
+        self.position += 1  # also past a broken batch: what comes next depends on the position alone
         if isinstance(raw, UserError):
             raise raw
-        self.position += 1
         return _finish(self.spec, raw, self.device)
 
     def close(self) -> None:

@@ -126,8 +126,8 @@ class Turn:
             scaler.scale(total).backward(inputs=movers)
         scaler.unscale_(player.optimiser)
         norm = get_total_norm([p.grad for p in movers if p.grad is not None])
-        # A scaler expects an overflow now and then: it skips that step by itself and lowers its scale.
-        if not scaler.is_enabled() and not torch.isfinite(norm):
+        # A scaler expects gradients to overflow now and then: it skips that step by itself and lowers its scale.
+        if not torch.isfinite(total if scaler.is_enabled() else total + norm):
             player.optimiser.zero_grad(set_to_none=True)
             bad = [key for key, loss in losses.items() if not torch.isfinite(loss).all()]
             raise NonFinite(f"{self.name}: gradient norm {norm.item()}, non-finite losses: {', '.join(bad) or 'none'}")
@@ -141,6 +141,8 @@ class Turn:
             scaler.step(player.optimiser)
             scaler.update()
             player.optimiser.zero_grad(set_to_none=True)
+            # Autocast keeps half-precision copies of weights until the phase ends: the next turn would see old ones.
+            torch.clear_autocast_cache()
 
         if game._waiting is None:
             step()

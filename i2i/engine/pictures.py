@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -65,9 +66,10 @@ def curves(steps: Sequence[int], lines: Mapping[str, Mapping[str, Sequence[float
         panel.grid(alpha=0.25)
         panel.legend(fontsize=8, frameon=False)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
+    # Without the metadata (a date, and addresses of vocabularies) and the namespaces, which HTML knows by itself.
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
 
 
 def sheet(pictures: Tensor) -> Image.Image:

@@ -19,7 +19,7 @@ def write(run: Path, title: str, recipe: str, note: str) -> Path:
         player, _, loss = name.partition("/")
         values = [line["losses"].get(name, float("nan")) for line in lines]
         groups.setdefault(player, {})[loss] = values
-    grids = sorted((run / "samples").glob("*.png"))
+    grids = sorted(file for file in (run / "samples").glob("*.png") if file.stem.isdecimal())
     last = lines[-1] if lines else {}
     facts = {
         "steps": f"{last.get('step', 0):,} of {last.get('steps', 0):,}",

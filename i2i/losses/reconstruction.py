@@ -4,12 +4,14 @@ Shapes: n pictures, c channels, h w size; values in [-1, 1] unless said otherwis
 """
 
 from collections.abc import Sequence
+from math import exp
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SSIM_WINDOW = 11  # side of the Gaussian window with σ = 1.5 (Wang et al. 2004)
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # side and width of the Gaussian window (Wang et al. 2004, section III-C)
+C1, C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # for a range of values of 2
 
 
 def l1(fake: Tensor, real: Tensor) -> Tensor:
@@ -25,18 +27,36 @@ def l2(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def ssim(fake: Tensor, real: Tensor) -> Tensor:  # n c h w both
-    """1 - SSIM (Wang et al. 2004) of pictures in [-1, 1]: 0 when they are equal, at most 2.
+    """1 - SSIM (Wang et al. 2004, equation 13) of pictures in [-1, 1]: 0 when they are equal, at most 2.
 
-    Gaussian window of 11×11, σ 1.5, only where it lies wholly inside, mean over pixels, channels and pictures.
-    Raises ValueError for differing shapes or pictures smaller than the window.
+    As in the paper's own code, the Gaussian window counts only where it lies wholly inside the picture; the mean is
+    over pixels, channels and pictures. Raises ValueError for differing shapes or pictures smaller than the window.
     """
-    from torchmetrics.functional.image import structural_similarity_index_measure as similarity  # slow to import
-
     check_same_shape("ssim", fake, real)
     if fake.ndim != 4 or min(fake.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"ssim expected n × c × h × w with h and w at least {SSIM_WINDOW}; got {tuple(fake.shape)}")
-    value = similarity(fake.float(), real.float(), sigma=1.5, kernel_size=SSIM_WINDOW, data_range=2.0)
-    return 1 - torch.as_tensor(value)
+    x, y = fake.float(), real.float()
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = gaussian_mean(torch.stack([x, y, x * x, y * y, x * y]))  # n c h-10 w-10
+    covariance = mean_xy - mean_x * mean_y
+    variances = (mean_xx - mean_x.square()) + (mean_yy - mean_y.square())
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
+    return 1 - (luminance * structure).mean()
+
+
+def gaussian_mean(x: Tensor) -> Tensor:  # ... h w
+    """The Gaussian-weighted mean under every window inside x: ... h-10 w-10.
+
+    Sums of shifted copies, not a convolution: autocast or TF32 would compute that in fewer bits, and the difference of
+    two close means in a variance would be lost.
+    """
+    half = SSIM_WINDOW // 2
+    bell = [exp(-((i - half) ** 2) / (2 * SSIM_SIGMA**2)) for i in range(SSIM_WINDOW)]
+    for dim in (-2, -1):
+        length = x.shape[dim] - 2 * half
+        shifted = [weight / sum(bell) * x.narrow(dim, i, length) for i, weight in enumerate(bell)]
+        x = sum(shifted[1:], shifted[0])
+    return x
 
 
 def feature_matching(fake_features: Sequence[Tensor], real_features: Sequence[Tensor]) -> Tensor:

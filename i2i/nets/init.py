@@ -13,7 +13,7 @@ from i2i.spec import Spec
 Init = Literal["normal", "kaiming", "orthogonal"]
 Net = TypeVar("Net", bound=nn.Module)
 
-POWER_ITERATIONS = 30
+POWER_ITERATIONS = 50
 
 
 class InitSpec(Spec):

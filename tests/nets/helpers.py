@@ -1,6 +1,7 @@
 """What several network tests share."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ def parameters(net: nn.Module) -> int:
 def dead_biases(net: nn.Module) -> int:
     """One for each output channel of a convolution that a norm follows: what a bias there would add to the count."""
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.InstanceNorm2d)]
-    followed = [a for a, b in zip(layers, layers[1:], strict=False) if isinstance(b, nn.InstanceNorm2d)]
+    followed = [a for a, b in pairwise(layers) if isinstance(b, nn.InstanceNorm2d)]
     assert all(layer.bias is None for layer in followed)
     return sum(layer.out_channels for layer in followed)
 

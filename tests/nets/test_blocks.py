@@ -16,7 +16,8 @@ from i2i.nets.blocks import (
     upsample2x,
 )
 from i2i.nets.init import initialise
-from tests.nets.helpers import pictures
+
+from .helpers import pictures
 
 
 def learned(layer: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -89,7 +90,7 @@ def test_noise_dropout_stays_on_in_eval_and_plain_dropout_does_not():
 def test_spectral_norm_keeps_the_largest_singular_value_at_one_after_a_new_initialisation(layer):
     layer = initialise(spectral_norm(layer))
     weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
-    assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+    assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.03)
 
 
 def test_a_label_joins_pictures_as_constant_maps_and_features_as_one_hot():

@@ -4,7 +4,8 @@ from torch import nn
 
 from i2i.errors import UserError
 from i2i.nets import DCGANDiscriminator, DCGANGenerator
-from tests.nets.helpers import liven, on_meta, parameters, pictures
+
+from .helpers import liven, on_meta, parameters, pictures
 
 
 def test_parameters_at_64_pixels_are_the_published_ones():

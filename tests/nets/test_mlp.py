@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from i2i.nets import MLP, MLPDiscriminator, MLPGenerator
-from tests.nets.helpers import parameters, pictures
+
+from .helpers import parameters, pictures
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

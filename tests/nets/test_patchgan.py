@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from i2i.nets import PatchGAN, receptive_field
-from tests.nets.helpers import dead_biases, on_meta, parameters, pictures
+
+from .helpers import dead_biases, on_meta, parameters, pictures
 
 
 @pytest.mark.parametrize(("inputs", "published"), [(3, 2_765_633), (6, 2_768_705)])

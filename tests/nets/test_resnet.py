@@ -4,7 +4,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from i2i.nets import Resnet, ResnetSpec
-from tests.nets.helpers import dead_biases, on_meta, parameters, pictures
+
+from .helpers import dead_biases, on_meta, parameters, pictures
 
 
 @pytest.mark.parametrize(("blocks", "ours", "published"), [(9, 11_372_931, 11_378_179), (6, 7_833_987, 7_837_699)])
