@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -77,11 +78,11 @@ def train(
         session.play(console)
     if not already or name not in (entry.name for entry in zoo.entries()):
         zoo.register(session.run / zoo.FILE, name)
-    return Trained(session.run, session.run / zoo.FILE, name, session.report(), 0 < began, already)
+    return Trained(session.run, session.run / zoo.FILE, name, session.report(), began > 0, already)
 
 
 def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:
-    """A translator from a model's name, run folder or file. `direction`: `a2b` unless given, or `b2a` where it has it."""
+    """A translator from a model's name, run folder or file. `direction`: `a2b` unless given, or `b2a` if it has it."""
     place = pick_device(device)
     loaded = zoo.load(model, place)
     if "generator" in loaded.product:
@@ -177,7 +178,6 @@ def sample(
     latent = MODELS[type(loaded.recipe)].latent(loaded.recipe, count)
     with torch.inference_mode():
         samples = loaded.product["generator"](*(part.to(place) for part in latent))
-    target.parent.mkdir(parents=True, exist_ok=True)
     picture = scatter({"generated": samples}) if samples.ndim == 2 else sheet(samples)
-    picture.save(target)
+    images.write(target, np.asarray(picture), force=force)
     return target

@@ -126,8 +126,8 @@ def models() -> None:
         if entry.problem:
             complain(f"{entry.name:24} {entry.problem}")
             continue
-        ways = " ".join(entry.directions)
-        say(f"{entry.name:24} {entry.model:10} {ways:10} {entry.size / 1e6:7.1f} MB  step {entry.step:<8,} {entry.path}")
+        ways, size = " ".join(entry.directions), f"{entry.size / 1e6:.1f} MB"
+        say(f"{entry.name:24} {entry.model:10} {ways:10} {size:>10}  step {entry.step:<8,} {entry.path}")
     if not entries:
         say("No models yet. Train one: i2i train quickstart")
 

@@ -56,10 +56,12 @@ def evaluate(translator: Translator, data: Data, split: str, direction: str) -> 
     values: dict[str, dict[str, list[Tensor]]] = {name: {c: [] for c in COLUMNS} for name in (*answers, "truth")}
     for batch in in_order(data, split, 16, translator.device):
         x, y = batch[source], batch[truth]
-        for name, answer in (*answers.items(), ("truth", lambda _, y=y: y)):
-            for column, value in score(answer(x), y).items():
+        pictures = {**{name: answer(x) for name, answer in answers.items()}, "truth": y}
+        for name, answered in pictures.items():
+            for column, value in score(answered, y).items():
                 values[name][column].append(value.cpu())
-    rows = {name: {column: _interval(torch.cat(parts)) for column, parts in row.items()} for name, row in values.items()}
+    rows = {name: {column: _interval(torch.cat(parts)) for column, parts in row.items()}
+            for name, row in values.items()}  # fmt: skip
     return Scores(split, len(open_split(data, split)), rows)
 
 

@@ -29,7 +29,7 @@ PLAIN = {
     "too_short": "this list needs more items",
 }
 
-Recipe: TypeAdapter[Any] = TypeAdapter(Annotated[Union[tuple(MODELS)], Field(discriminator="model")])  # noqa: UP007
+Recipe: TypeAdapter[Any] = TypeAdapter(Annotated[Union[tuple(MODELS)], Field(discriminator="model")])  # type: ignore[arg-type]  # noqa: UP007
 
 
 def find(name: str | Path) -> Path:
@@ -95,7 +95,7 @@ def dump(recipe: Settings) -> str:
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[attr-defined]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(recipe.model_dump(mode="json"), stream)
     return stream.getvalue()
 
@@ -130,7 +130,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
     def step(node: Any, part: str) -> Any:
         if isinstance(node, list):
             if not part.isdecimal() or int(part) >= len(node):
-                raise UserError(f"--set {override}: {part!r} is not a place in a list of {len(node)}; they count from 0.")
+                raise UserError(f"--set {override}: {part!r} is no place in a list of {len(node)}; they count from 0.")
             return node[int(part)]
         child = node.get(part)
         if child is None:
@@ -158,12 +158,13 @@ def _explain(error: Any) -> str:
     where = ".".join(("recipe", *(str(part) for part in error["loc"])))
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
-        return f"{where}: unknown key.{suggest(str(key), (name for model in _at(parents) for name in model.model_fields))}"
+        known = [name for model in _at(parents) for name in model.model_fields]
+        return f"{where}: unknown key.{suggest(str(key), known)}"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         key, tag = error["ctx"]["discriminator"].strip("'"), error["ctx"].get("tag")
         fields = [model.model_fields[key] for model in _at(error["loc"]) if key in model.model_fields]
-        got = "is missing" if tag is None else f"is {tag!r}"
-        return f"{where}: `{key}:` {got}.{suggest(tag or '', (t for f in fields for t in get_args(f.annotation)))}"
+        known = [name for field in fields for name in get_args(field.annotation)]
+        return f"{where}: `{key}:` is {'missing' if tag is None else repr(tag)}.{suggest(tag or '', known)}"
     if error["type"] == "literal_error":
         known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         return f"{where}: expected {error['ctx']['expected']}, got {error['input']!r}." + (

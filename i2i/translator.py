@@ -20,7 +20,7 @@ class Translator:
         self.device = device
         self.inputs, self.outputs = int(network.inputs), int(network.outputs)  # type: ignore[arg-type]
         self.multiple: int = network.multiple  # type: ignore[assignment]
-        self.minimum: int = getattr(network, "minimum", network.multiple)  # type: ignore[assignment]
+        self.minimum: int = network.minimum  # type: ignore[assignment]
 
     def __call__(self, picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if picture.ndim != 3 or picture.shape[2] != self.inputs or picture.dtype != np.uint8 or picture.size == 0:

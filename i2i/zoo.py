@@ -1,4 +1,4 @@
-"""Model names → files. A model file is `model.safetensors`: weights, and in its header all that rebuilds the network."""
+"""Model names → files. A model file is `model.safetensors`: weights, and in its header what rebuilds the network."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def store() -> Path:
 def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit, "
+            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit first, "
             f"and none of the names that Windows keeps for devices (con, nul, ...)."
         )
     return name
@@ -66,27 +66,34 @@ def save(path: Path, product: Mapping[str, nn.Module], settings: Settings, step:
                for name, net in product.items() for key, tensor in net.state_dict().items()}  # fmt: skip
     header = {
         "format": FORMAT,
-        "i2i": __version__,
+        "version": __version__,
         "recipe": settings.model_dump_json(),
         "step": str(step),
         "data": data,
         "directions": ",".join(product),
     }
-    atomically(path, lambda temporary: save_file(weights, temporary, header))
+    # One key with all in it: safetensors writes several in an order that changes from call to call.
+    atomically(path, lambda temporary: save_file(weights, temporary, {"i2i": json.dumps(header)}))
 
 
 def read_header(path: Path) -> dict[str, str]:
     """The header of a model file; raises UserError when it is not one of ours."""
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, str] = file.metadata() or {}
+            metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable model file ({error}).") from None
+    if "i2i" not in metadata:
+        raise UserError(f"{path} has weights but no recipe in its header: it was not written by i2i.")
+    try:
+        header: dict[str, str] = {key: str(value) for key, value in json.loads(metadata["i2i"]).items()}
+    except (ValueError, AttributeError):
+        raise UserError(f"{path} has a damaged header.") from None
     missing = {"format", "recipe", "step", "data", "directions"} - header.keys()
     if missing:
-        raise UserError(f"{path} has no {', '.join(sorted(missing))} in its header: it was not written by i2i.")
+        raise UserError(f"{path} has a damaged header: it says nothing on {', '.join(sorted(missing))}.")
     if header["format"] != FORMAT:
-        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads format {FORMAT}. Update i2i.")
+        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads {FORMAT}. Update i2i.")
     return header
 
 

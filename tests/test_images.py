@@ -1,5 +1,6 @@
 """Whatever a camera, a scanner or a stranger saved, `read` gives the pixels a person sees, or says what is wrong."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -144,10 +145,8 @@ def test_mutated_files_never_raise_anything_else(colours: np.ndarray) -> None:
         for _ in range(60):
             data = whole.copy()
             data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
-            try:
+            with contextlib.suppress(UserError):
                 assert images.read(data.tobytes()).dtype == np.uint8
-            except UserError:
-                pass
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3)])

@@ -5,10 +5,12 @@ s = p·n + j, the epoch e = s // N and the index permutation(seed, e)[s % N]; it
 drawn from the key (seed, e, index). So a run resumed at position p sees bit for bit what the uninterrupted one saw.
 """
 
+import atexit
 import itertools
 import os
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +59,7 @@ class Batches(Iterator[Any]):
         workers = _workers(spec, self.device)
         share = range(rank * (batch // world), (rank + 1) * (batch // world))
         source = _Source(spec, self.split, batch, seed, share, CACHE // max(1, workers))
+        _OPEN.add(self)
         self._raw: Iterator[Any] = map(source.__getitem__, itertools.count(position))
         if workers:
             self._raw = iter(
@@ -75,9 +78,10 @@ class Batches(Iterator[Any]):
         began = time.perf_counter()
         raw = next(self._raw)
         self.waited += time.perf_counter() - began
-        self.position += 1  # also past a broken batch: what comes next depends on the position alone
         if isinstance(raw, UserError):
+            self.close()  # or the workers would live on in the exception's traceback
             raise raw
+        self.position += 1
         return _finish(self.spec, raw, self.device)
 
     def close(self) -> None:
@@ -108,6 +112,16 @@ def in_order(spec: Data, split: str, batch: int, device: torch.device | str = "c
         else:
             chosen = [list(range(start, min(start + batch, length))) for length in streams(spec, opened)]
             yield _finish(spec, _still(spec, opened, chosen), torch.device(device))
+
+
+_OPEN: weakref.WeakSet[Batches] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before multiprocessing's own exit, which waits for workers that nobody has told to stop."""
+    for batches in list(_OPEN):
+        batches.close()
 
 
 class _Source(Dataset[Any]):
@@ -202,8 +216,9 @@ def _workers(spec: Data, device: torch.device) -> int:
 
 def _start_worker(_: int) -> None:
     # Ctrl-C and SIGTERM reach the whole process group; the run must be able to save before its loader is gone.
+    # A second SIGTERM ends the worker, so that nothing which stops its children that way can wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     import cv2
 
     cv2.setNumThreads(0)  # a thread pool does not survive the fork that made this process

@@ -64,6 +64,8 @@ def open_split(spec: Data, split: str) -> Split:
 
 def _photos(spec: Pictures, root: Path, split: str) -> Split:
     """One folder of pictures: train/..., or plain."""
+    if _side_folders(root):  # the sides of pairs are not one collection
+        raise UserError(_not_found(spec, root))
     found = {name: _pictures(root / name, deep=True) for name in SPLITS if (root / name).is_dir()}
     if "train" not in found:
         found = {"train": _pictures(root, deep=True)}

@@ -1,6 +1,7 @@
 """The state of a run on disk: all that a resume needs, without pickled code, written whole or not at all."""
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path, device: torch.device) -> dict[str, Any]:
     """Raises UserError when the file cannot be read as a state of i2i."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums but does not look at them
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises half a dozen types here, depending on which byte is damaged
         raise UserError(

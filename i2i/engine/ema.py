@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,10 +28,10 @@ class Ema:
             for kept, current in zip(average.buffers(), source.buffers(), strict=True):
                 kept.copy_(current)  # running statistics are averages already
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         return {"updates": self.updates, **{name: net.state_dict() for name, net in self.networks.items()}}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, net in self.networks.items():
             net.load_state_dict(state[name])
         self.updates = state["updates"]

@@ -1,4 +1,4 @@
-"""The history of fakes (Shrivastava et al. 2017, section 2.3): a discriminator that also sees old fakes forgets less."""
+"""The history of fakes (Shrivastava et al. 2017, section 2.3): a discriminator that meets old fakes forgets less."""
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class History(nn.Module):
                 mixed.append(fake)
         return torch.stack(mixed)
 
-    def half(self, fakes: Tensor) -> Tensor:
+    def half(self, fakes: Tensor) -> Tensor:  # type: ignore[override]  # a module's half() casts to float16
         """SimGAN's rule: the second half of the batch comes from the past, then new fakes overwrite random slots.
 
         While the past is smaller than half a batch the batch stays as it is."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from i2i.engine.game import Game
@@ -49,7 +50,7 @@ def play(
     for phase, length in zip(schedule, lengths, strict=True):
         play_step = getattr(model, phase.phase)
         for step in range(max(start, done), start + length):
-            torch.manual_seed((seed << 32) + step)
+            torch.manual_seed(step_seed(seed, step))
             rate = phase.rate(step - start, length)
             game.set_rate(rate)
             with game.autocast():
@@ -58,3 +59,9 @@ def play(
             for call in after:
                 call(tick)
         start += length
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A number for (seed, step). Hashed into 32 bits, not laid side by side in 64: torch's CPU generator drops the
+    upper half of its seed, so every run would draw the same noise."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])

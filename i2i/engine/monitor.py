@@ -69,8 +69,8 @@ class Log:
             "losses": losses,
         }
         self._write(self.last)
-        for key, value in losses.items():
-            self.board.add_scalar(key, value, tick.step)
+        for key, loss in losses.items():
+            self.board.add_scalar(key, loss, tick.step)
         for key in ("rate", "pictures_per_second", "data_share"):
             self.board.add_scalar(f"run/{key}", self.last[key], tick.step)
         self.sums, self.counts = {}, defaultdict(int)

@@ -16,8 +16,8 @@ class Bar:
     def __init__(self, log: Log, done: int, steps: int, console: Console) -> None:
         self.log, self.console = log, console
         self.progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(), TextColumn("<"), TimeRemainingColumn(),
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"), TimeElapsedColumn(), TextColumn("<"), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal, speed_estimate_period=60,
         )  # fmt: skip
         self.task = self.progress.add_task("training", total=steps, completed=done, text="")

@@ -101,4 +101,5 @@ class CycleGAN(nn.Module):
         a, b = pictures
         ab, ba = product["a2b"], product["b2a"]
         fake_b, fake_a = ab(a), ba(b)
-        return {"a": a, "a → b": fake_b, "a → b → a": ba(fake_b), "b": b, "b → a": fake_a, "b → a → b": ab(fake_a)}
+        there_and_back = {"a": a, "a to b": fake_b, "a to b to a": ba(fake_b)}
+        return there_and_back | {"b": b, "b to a": fake_a, "b to a to b": ab(fake_a)}

@@ -1,6 +1,11 @@
 """The stream is a pure function of (seed, position): exact resume, any number of workers, no global randomness."""
 
+import multiprocessing
+import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -9,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kornia.filters import canny
 
-from i2i.data import Batches, Data, centres, fixed, in_order
+from i2i.data import Batches, Data, Edges, centres, fixed, in_order
 from i2i.data.augment import resize
+from i2i.data.edges import connected, edges, grown
 from i2i.errors import UserError
 from i2i.images import read, write
 
@@ -170,6 +177,26 @@ def test_derived_edges_are_black_on_white_and_aligned(tmp_path: Path, spec: Make
     assert fixed(spec(layout="paired", root=tmp_path, crop=24, derive={"a": "edges"}), "train", 1)[0].shape[1] == 3
 
 
+def test_derived_edges_are_kornia_s_own_only_sooner() -> None:
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(4, 3, 9, 9, generator=torch.Generator().manual_seed(0)), size=48
+    )
+    photos = smooth * 2 - 1
+    _, expected = canny((photos + 1) / 2, 0.3, 1.2, 5, (1.0, 1.0))
+    _, strong_only = canny((photos + 1) / 2, 1.2, 1.2, 5, (1.0, 1.0))
+    assert expected.sum() > strong_only.sum() > 0  # hysteresis does add weak pixels here
+    lines = edges(photos, Edges(low=0.3, high=1.2), 1)
+    assert torch.equal(lines, 1 - 2 * expected)
+
+
+def test_edges_connect_alike_on_every_device() -> None:
+    draw = torch.Generator().manual_seed(0)
+    weak = torch.rand(3, 1, 64, 64, generator=draw) < 0.4
+    strong = weak & (torch.rand(3, 1, 64, 64, generator=draw) < 0.01)
+    assert torch.equal(connected(weak, strong), grown(weak, strong))
+    assert strong.sum() < connected(weak, strong).sum() < weak.sum()
+
+
 def test_test_pictures_are_resized_to_crop_or_cut_from_the_centre(tmp_path: Path, spec: Make, fill: Fill) -> None:
     fill(tmp_path, 1, size=20)
     native = read(tmp_path / "000.png")
@@ -224,11 +251,37 @@ def test_a_broken_picture_is_named_without_a_worker_s_traceback(
     told = spec(layout="unlabelled", root=tmp_path, crop=8, workers=workers)
     with pytest.raises(UserError, match=r"^[^\n]*000\.png: not a picture[^\n]*$"):
         take(told, 1)
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_forgets_to_close_still_ends(tmp_path: Path, fill: Fill) -> None:
+    fill(tmp_path, 4)
+    script = (
+        "from i2i.data import Batches, UnlabelledData\n"
+        f"batches = Batches(UnlabelledData(layout='unlabelled', root={str(tmp_path)!r}, crop=8, workers=1), batch=2)\n"
+        "next(batches)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_workers_outlive_one_signal_and_no_more(tmp_path: Path, spec: Make, fill: Fill) -> None:
+    fill(tmp_path, 4)
+    batches = Batches(spec(layout="unlabelled", root=tmp_path, crop=8, workers=1), batch=2)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid or 0, each)
+    for _ in range(5):
+        next(batches)
+    os.kill(worker.pid or 0, signal.SIGTERM)
+    worker.join(timeout=10)
+    assert not worker.is_alive()
+    batches.close()
 
 
 def test_pictures_smaller_than_the_crop_say_what_to_type(tmp_path: Path, spec: Make, fill: Fill) -> None:
     fill(tmp_path, 1)
-    with pytest.raises(UserError, match="16×16.*`load: 32`"):
+    with pytest.raises(UserError, match=r"16×16.*`load: 32`"):
         take(spec(layout="unlabelled", root=tmp_path, crop=32), 1)
 
 

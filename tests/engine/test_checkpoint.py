@@ -80,12 +80,12 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file_and_the_next_write
         lambda data: data[: len(data) // 2],
         lambda data: b"",
         lambda data: b"not a state at all",
-        lambda data: data[:40] + bytes(20) + data[60:],
+        lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],  # one bit
     ],
 )
 def test_a_damaged_file_is_an_error_that_names_it_and_says_what_to_do(tmp_path, damage):
     path = tmp_path / "state.pt"
-    checkpoint.save(path, {"w": torch.randn(100)})
+    checkpoint.save(path, {"w": torch.randn(10_000)})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=r"state\.pt is damaged or is no saved state.*--run"):
         checkpoint.load(path, CPU)

@@ -131,9 +131,9 @@ def test_everybody_can_move_again_after_an_exception():
 def test_a_loss_that_is_not_a_scalar_is_an_error_that_names_it_and_moves_nobody():
     pair = Pair()
     before = weights(pair.generator)
-    with pytest.raises(ValueError, match=r"generator\.minimise: loss 'cycle' must be a scalar, got shape \(4, 2\)"):  # noqa: PT012
-        with pair.game.turn("generator") as turn:
-            turn.minimise(fine=pair.judged(), cycle=pair.generator(torch.ones(4, 2)))
+    wrong = r"generator\.minimise: loss 'cycle' must be a scalar, got shape \(4, 2\)"
+    with pytest.raises(ValueError, match=wrong), pair.game.turn("generator") as turn:
+        turn.minimise(fine=pair.judged(), cycle=pair.generator(torch.ones(4, 2)))
     assert same(before, weights(pair.generator))
 
 
@@ -260,9 +260,9 @@ def test_a_number_that_is_not_finite_moves_nothing_and_is_named(broken, named):
     pair = Pair()
     pair.move("generator")
     before, before_state = weights(pair.generator, pair.judge), state(pair.players["generator"])
-    with pytest.raises(NonFinite, match=f"generator: .*non-finite losses: {named}"):  # noqa: PT012
-        with pair.game.turn("generator") as turn:
-            turn.minimise(fine=pair.judged(), broken=broken(pair.generator(torch.ones(1, 2))))
+    message = f"generator: .*non-finite losses: {named}"
+    with pytest.raises(NonFinite, match=message), pair.game.turn("generator") as turn:
+        turn.minimise(fine=pair.judged(), broken=broken(pair.generator(torch.ones(1, 2))))
     assert same(before, weights(pair.generator, pair.judge))
     assert same(before_state, state(pair.players["generator"]))
     assert all(p.grad is None and p.requires_grad for p in pair.generator.parameters())

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from pydantic import ValidationError
 
@@ -33,7 +35,7 @@ def test_every_schedule_is_in_the_table():
 @pytest.mark.parametrize("kind", RATES)
 def test_rates_never_rise_and_stay_above_zero(kind):
     found = rates(kind)
-    assert all(a >= b > 0 for a, b in zip(found, found[1:], strict=False))
+    assert all(a >= b > 0 for a, b in pairwise(found))
 
 
 def test_flat_then_linear_is_flat_for_exactly_the_first_half():

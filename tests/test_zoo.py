@@ -1,0 +1,223 @@
+"""Model files and their names: what is a name, what a file holds, and what happens to a file that is not one."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from i2i import recipe, zoo
+from i2i.errors import UserError
+from i2i.models import MODELS
+
+CPU = torch.device("cpu")
+
+
+def make(path: Path, tree: dict[str, Any], seed: int = 0) -> Path:
+    """A model file as a run would write it, of untrained networks."""
+    settings = recipe.build(tree, "test")
+    torch.manual_seed(seed)
+    zoo.save(path, MODELS[type(settings)](settings).product(), settings, 7, "print")
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path, tiny: Callable[..., Any]) -> Path:
+    return make(tmp_path / "run" / zoo.FILE, tiny("cyclegan"))
+
+
+def header(path: Path) -> dict[str, str]:
+    return zoo.read_header(path)
+
+
+def rewrite(path: Path, **changed: str | None) -> None:
+    """The same weights under a changed header; None removes a key."""
+    told = {key: value for key, value in {**header(path), **changed}.items() if value is not None}
+    save_file(load_file(path), path, {"i2i": json.dumps(told)})
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["a", "0", "horse2zebra", "a.b_c-d", "x" * 64, "console", "com", "nulls"])
+def test_a_plain_name_is_taken(name: str) -> None:
+    assert zoo.check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../x", "a/b", "a\\b", "/etc", ".hidden", "-flag", "%2e%2e", "a\0", "a\n", "a b", "x" * 65),
+        *("CON", "con", "nul.txt", "lpt1", "com9.a", "Name", "naïve", "а", "²", "~", "$HOME", "c:"),
+    ],
+)
+def test_a_name_that_could_lead_elsewhere_is_refused(name: str, file: Path, fresh_home: Path) -> None:
+    with pytest.raises(UserError, match="cannot be a model's name"):
+        zoo.register(file, name)
+    assert not fresh_home.exists()
+
+
+# The store
+
+
+def test_a_registered_model_is_found_by_its_name(file: Path, fresh_home: Path) -> None:
+    kept = zoo.register(file, "zebra")
+    assert kept.is_relative_to(fresh_home)
+    assert zoo.find("zebra") == kept
+    assert kept.read_bytes() == file.read_bytes()
+    assert [entry.name for entry in zoo.entries()] == ["zebra"]
+
+
+def test_an_entry_tells_what_can_be_done_with_a_model(file: Path, fresh_home: Path) -> None:
+    zoo.register(file, "zebra")
+    (entry,) = zoo.entries()
+    assert (entry.model, entry.directions, entry.step) == ("cyclegan", ("a2b", "b2a"), 7)
+    assert entry.size == file.stat().st_size
+    assert entry.problem == ""
+
+
+def test_a_run_folder_and_a_file_are_models_too(file: Path) -> None:
+    assert zoo.find(file.parent) == zoo.find(file) == file
+
+
+def test_an_unknown_model_suggests_known_ones(file: Path, fresh_home: Path) -> None:
+    zoo.register(file, "zebra")
+    with pytest.raises(UserError, match="Did you mean zebra"):
+        zoo.find("zebar")
+
+
+def test_a_run_folder_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="i2i train"):
+        zoo.find(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "", "..\\..", "%2e%2e/model"])
+def test_a_strange_model_is_no_model_and_no_crash(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        zoo.find(name)
+
+
+def test_a_damaged_model_is_listed_as_damaged_beside_the_others(file: Path, fresh_home: Path) -> None:
+    for name in ("bare", "empty", "good", "nojson", "nomodel"):
+        zoo.register(file, name)
+    (zoo.store() / "empty" / zoo.FILE).write_bytes(b"")
+    save_file({"w": torch.zeros(1)}, zoo.store() / "bare" / zoo.FILE)
+    rewrite(zoo.store() / "nojson" / zoo.FILE, recipe="{")
+    rewrite(zoo.store() / "nomodel" / zoo.FILE, recipe="[]")
+    entries = {entry.name: entry for entry in zoo.entries()}
+    assert {name for name, entry in entries.items() if entry.problem} == {"bare", "empty", "nojson", "nomodel"}
+    assert all(entry.problem.startswith("damaged") for name, entry in entries.items() if name != "good")
+
+
+# The file
+
+
+def test_equal_weights_give_equal_bytes(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    one, same, other = (
+        hashlib.sha256(make(tmp_path / str(i), tiny("pix2pix"), seed).read_bytes()).hexdigest()
+        for i, seed in enumerate([0, 0, 1])
+    )
+    assert one == same != other
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "dcgan", "gan"])
+def test_a_model_comes_back_from_its_file_alone(kind: str, tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    tree = tiny(kind)
+    path = make(tmp_path / zoo.FILE, tree)
+    torch.manual_seed(0)
+    settings = recipe.build(tree, "test")
+    written = MODELS[type(settings)](settings).product()
+    loaded = zoo.load(path, CPU)
+    assert loaded.recipe == settings
+    assert (loaded.step, loaded.data) == (7, "print")
+    assert loaded.product.keys() == written.keys()
+    for part, net in loaded.product.items():
+        assert not net.training
+        assert not any(p.requires_grad for p in net.parameters())
+        for key, tensor in net.state_dict().items():
+            assert torch.equal(tensor, written[part].state_dict()[key])
+
+
+def test_loading_a_model_draws_no_random_numbers(file: Path) -> None:
+    before = torch.get_rng_state()
+    zoo.load(file, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_header_is_plain_text_that_other_tools_read(file: Path) -> None:
+    raw = file.read_bytes()
+    told = json.loads(json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])["__metadata__"]["i2i"])
+    assert told["format"] == zoo.FORMAT
+    assert json.loads(told["recipe"])["model"] == "cyclegan"
+    assert told["directions"] == "a2b,b2a"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x" * 7, b"PK\x03\x04" * 40, b"\xff" * 100, b"\x08" + b"\0" * 7 + b"{}      "]
+)
+def test_a_foreign_file_is_no_model(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / zoo.FILE
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=zoo.FILE):
+        zoo.load(path, CPU)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.3, 0.9, 0.999])
+def test_a_model_cut_short_is_no_model(share: float, file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match="not a readable model"):
+        zoo.load(file, CPU)
+
+
+def test_weights_of_another_program_are_no_model(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="not written by i2i"):
+        zoo.load(tmp_path / "other.safetensors", CPU)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+def test_a_header_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / zoo.FILE, {"i2i": text})
+    with pytest.raises(UserError, match="damaged header"):
+        zoo.load(tmp_path / zoo.FILE, CPU)
+
+
+def test_a_model_of_a_later_format_asks_for_a_newer_i2i(file: Path) -> None:
+    rewrite(file, format="2")
+    with pytest.raises(UserError, match="Update i2i"):
+        zoo.load(file, CPU)
+
+
+@pytest.mark.parametrize("key", ["format", "recipe", "step", "data", "directions"])
+def test_a_header_without_one_of_its_parts_is_refused(key: str, file: Path) -> None:
+    rewrite(file, **{key: None})
+    with pytest.raises(UserError, match=key):
+        zoo.load(file, CPU)
+
+
+@pytest.mark.parametrize("changed", [{"recipe": "{"}, {"recipe": "[]"}, {"recipe": '{"model": 1}'}, {"step": "x"}])
+def test_a_header_with_a_damaged_part_is_refused(changed: dict[str, str], file: Path) -> None:
+    rewrite(file, **changed)
+    with pytest.raises(UserError, match=zoo.FILE):
+        zoo.load(file, CPU)
+
+
+def test_weights_that_do_not_fit_the_recipe_are_refused(file: Path) -> None:
+    told, weights = header(file), load_file(file)
+    some = next(iter(weights))
+    for wrong in (
+        {key: value for key, value in weights.items() if key != some},  # one is missing
+        {**weights, some: torch.zeros(3, 3)},  # another shape
+        {**weights, f"{some}x": torch.zeros(1)},  # one too many in a network
+        {**weights, "c2d.x": torch.zeros(1)},  # a network too many
+    ):
+        save_file(wrong, file, {"i2i": json.dumps(told)})
+        with pytest.raises(UserError, match="does not fit"):
+            zoo.load(file, CPU)
