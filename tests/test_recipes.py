@@ -77,7 +77,7 @@ def test_a_recipe_opens_with_its_command_and_its_time(file: Path) -> None:
     opening = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
     assert re.match(rf"# i2i train {file.stem}( --set data\.root=FOLDER)?( {{2,}}|$)", opening[0])
     assert len(opening) > 1, "the second line says what becomes what"
-    assert re.search(r": (about \d+ (min|h)\b|not measured)", "\n".join(opening)), "how long does it take?"
+    assert re.search(r": (about \d+ (s|min|h)\b|not measured)", "\n".join(opening)), "how long does it take?"
 
 
 def test_a_recipe_names_its_paper_and_a_data_set_with_a_card(file: Path) -> None:

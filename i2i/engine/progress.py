@@ -32,7 +32,8 @@ class Bar:
     def __call__(self, tick: Tick) -> None:
         self.progress.update(self.task, completed=tick.step, description=tick.phase, text=self.text())
         if not self.console.is_terminal and tick.due(max(1, tick.steps // 20)):
-            self.console.print(f"{tick.phase} {tick.step}/{tick.steps}  {self.text()}", highlight=False)
+            line = f"{tick.phase} {tick.step}/{tick.steps}  {self.text()}".rstrip()
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)  # a log's lines are not wrapped
 
     def text(self) -> str:
         line = self.log.last

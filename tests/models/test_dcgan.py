@@ -1,6 +1,7 @@
 """DCGAN on digits: through the shipped recipe, judged by a classifier that has only ever seen real pictures.
 
-The slow proofs share one run of the recipe and one judge. Times are for 1 thread of a shared 2-core machine.
+The slow proofs share one run of the recipe and one judge. On 1 thread of a shared 2-core machine: the judge 7 s, the
+recipe 60 s, its first 500 steps alone 15 s, all of them together TOTAL.
 """
 
 import numpy as np
@@ -226,22 +227,35 @@ def test_the_judge_reads_real_digits(judge, test):
 
 
 @pytest.mark.slow
-def test_the_class_asked_for_is_the_class_drawn(judge, digits):
-    right = per_class(judge, *digits)
-    print(f"agreement {right.sum() / (10 * EACH):.3f}, each class {right.int().tolist()}")
-    assert right.sum() / (10 * EACH) >= 0.90  # chance: .10
+def test_500_steps_are_enough_to_draw_the_class_asked_for(judge, tmp_path):
+    """Measured: .928, the worst class 74 of 100. Chance is .10."""
+    right = per_class(judge, *drawn(trained(tmp_path, "schedule.0.steps=500")))
+    print(f"500 steps: agreement {right.sum() / (10 * EACH):.3f}, each class {right.int().tolist()}")
+    assert right.sum() / (10 * EACH) >= 0.90
     assert right.min() >= 60
 
 
 @pytest.mark.slow
+def test_the_shipped_recipe_draws_every_class_when_asked(judge, digits):
+    """Measured: .995, the worst class 98 of 100; so all ten classes are covered."""
+    right = per_class(judge, *digits)
+    print(f"agreement {right.sum() / (10 * EACH):.3f}, each class {right.int().tolist()}")
+    assert right.sum() / (10 * EACH) >= 0.97
+    assert right.min() >= 90
+
+
+@pytest.mark.slow
 def test_a_discriminator_without_labels_teaches_no_classes(judge, tmp_path):
-    right = per_class(judge, *drawn(trained(tmp_path, blind=True)))
+    """The control. Measured: .110."""
+    right = per_class(judge, *drawn(trained(tmp_path, "schedule.0.steps=500", blind=True)))
     print(f"blind: agreement {right.sum() / (10 * EACH):.3f}")
     assert right.sum() / (10 * EACH) < 0.30
 
 
 @pytest.mark.slow
-def test_samples_are_sharp_varied_and_nearer_to_real_digits_than_noise_by_far(judge, digits, train, test):
+def test_samples_are_sharp_varied_and_as_near_to_real_digits_as_unseen_ones(judge, digits, train, test):
+    """Measured: digit score 9.53 (real test pictures 9.43); Fréchet distance to the training pictures in the judge's
+    features 6.3 (the 397 test pictures 9.9, of which much is their small number; noise 1141)."""
     x, _ = digits
     noise = torch.rand(1000, 1, 16, 16) * 2 - 1
     real = judge.features(train[0])
@@ -249,13 +263,15 @@ def test_samples_are_sharp_varied_and_nearer_to_real_digits_than_noise_by_far(ju
         name: frechet(judge.features(y), real) for name, y in (("ours", x), ("test", test[0]), ("noise", noise))
     }
     print(f"score {score(judge, x):.2f} (real {score(judge, test[0]):.2f}); Fréchet {distances}")
-    assert score(judge, x) >= 0.85 * score(judge, test[0])
-    assert distances["ours"] < 0.1 * distances["noise"]
-    assert distances["test"] < distances["ours"]  # or the measure is broken
+    assert score(judge, x) >= 0.95 * score(judge, test[0])
+    assert distances["ours"] < 1.5 * distances["test"]
+    assert distances["ours"] < 0.02 * distances["noise"]
+    assert score(judge, noise) < 3  # or the judge praises anything
 
 
 @pytest.mark.slow
 def test_samples_are_not_copies_of_training_pictures(digits, train, test):
+    """Measured: median distance to the nearest training picture .248, of unseen real pictures .211."""
     ours, unseen = (nearest(x, train[0]).median().item() for x in (digits[0], test[0]))
     print(f"nearest: samples {ours:.3f}, unseen {unseen:.3f}")
     assert not memorises(digits[0], test[0], train[0])
@@ -275,11 +291,15 @@ def pooled(judge: DCGANDiscriminator, x: Tensor) -> np.ndarray:
 
 @pytest.mark.slow
 def test_a_linear_classifier_learns_more_from_the_discriminators_features_than_from_pixels(tmp_path, train, test):
-    """5 labels a class, mean over 20 draws of the labelled pictures. D is unconditional and has seen no label."""
+    """5 labels a class, mean over 20 draws of the labelled pictures. D is unconditional and has seen no label.
+
+    Measured: pixels .849, D's features .863. In fairness: an untrained D's features give .877 on these digits, so what
+    wins here is the convolutional view and not the training; the paper's claim needs pictures less simple than these.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    session = trained(tmp_path, "classes=0", "schedule.0.steps=1500")
+    session = trained(tmp_path, "classes=0")
     judge = session.model.judge.eval()
     views = {
         "pixels": (train[0].flatten(1).numpy(), test[0].flatten(1).numpy()),

@@ -1,7 +1,8 @@
 """Training steps of the shipped models against steps written plainly: own optimisers, zero_grad, backward, detach.
 
 Three consecutive steps, so that optimiser state and history count. The plain side shares networks' code and initial
-weights with ours, and nothing of the engine or of i2i's losses.
+weights with ours, and nothing of the engine or of i2i's losses. Adam is the field's optimiser and has a state; SGD sees
+what Adam hides, the scale of a loss.
 """
 
 import copy
@@ -40,8 +41,14 @@ def ours(settings, data) -> nn.Module:
     return model
 
 
-def adam(*nets: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(itertools.chain(*(net.parameters() for net in nets)), lr=2e-4, betas=(0.5, 0.999))
+OPTIMISERS = {
+    "adam": ({"kind": "adam", "lr": 2e-4}, lambda p: torch.optim.Adam(p, lr=2e-4, betas=(0.5, 0.999))),
+    "sgd": ({"kind": "sgd", "lr": 0.01, "momentum": 0.5}, lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.5)),
+}
+
+
+def optimiser(kind: str, *nets: nn.Module) -> torch.optim.Optimizer:
+    return OPTIMISERS[kind][1](itertools.chain(*(net.parameters() for net in nets)))
 
 
 def assert_equal(a: nn.Module, b: nn.Module, start: nn.Module) -> None:
@@ -54,12 +61,14 @@ def bce(logits: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
-def test_pix2pix(tmp_path):
-    settings = tiny("pix2pix", tmp_path)
+@pytest.mark.parametrize("kind", OPTIMISERS)
+def test_pix2pix(tmp_path, kind):
+    players = {"generator": OPTIMISERS[kind][0], "discriminator": OPTIMISERS[kind][0]}
+    settings = tiny("pix2pix", tmp_path, players=players)
     data, start = batches(), model_of(settings)
     model = copy.deepcopy(start)
     g, d = model.generator, model.judge
-    g_optimiser, d_optimiser = adam(g), adam(d)
+    g_optimiser, d_optimiser = optimiser(kind, g), optimiser(kind, d)
     for step, (a, b) in enumerate(data):
         torch.manual_seed(step)  # the generator's dropout
         fake = g(a)
@@ -97,13 +106,15 @@ class Pool:
         return torch.stack(out)
 
 
+@pytest.mark.parametrize("kind", OPTIMISERS)
 @pytest.mark.parametrize("history", [0, 3])
-def test_cyclegan(tmp_path, history):
-    settings = tiny("cyclegan", tmp_path, history=history)
+def test_cyclegan(tmp_path, history, kind):
+    players = {"generators": OPTIMISERS[kind][0], "discriminators": OPTIMISERS[kind][0]}
+    settings = tiny("cyclegan", tmp_path, history=history, players=players)
     data, start = batches(), model_of(settings)
     model = copy.deepcopy(start)
     ab, ba, d_a, d_b = model.ab, model.ba, model.judge_a, model.judge_b
-    g_optimiser, d_optimiser = adam(ab, ba), adam(d_a, d_b)
+    g_optimiser, d_optimiser = optimiser(kind, ab, ba), optimiser(kind, d_a, d_b)
     pool_a, pool_b = Pool(history), Pool(history)
     used_the_past = 0
     for step, (a, b) in enumerate(data):
@@ -138,7 +149,7 @@ def test_a_gan_with_two_discriminator_steps():
     data, start = [torch.randn(16, 2) for _ in range(2 * STEPS)], model_of(settings)
     model = copy.deepcopy(start)
     g, d = model.generator, model.judge
-    g_optimiser, d_optimiser = adam(g), adam(d)
+    g_optimiser, d_optimiser = optimiser("adam", g), optimiser("adam", d)
     for step in range(STEPS):
         torch.manual_seed(step)
         for x in data[2 * step : 2 * step + 2]:
