@@ -34,6 +34,8 @@ class History(nn.Module):
         """SimGAN's rule: the second half of the batch comes from the past, then new fakes overwrite random slots.
 
         While the past is smaller than half a batch the batch stays as it is."""
+        if self.capacity == 0:
+            return fakes.detach()
         fakes, half = fakes.detach(), len(fakes) // 2
         mixed = fakes
         if len(self.past) >= half > 0:

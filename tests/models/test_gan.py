@@ -33,7 +33,8 @@ def verdict(name: str, smooth: float, steps: int, flip: bool = False) -> Tensor:
     return ((logits if name == "least-squares" else logits.sigmoid()) - smooth * share).abs()
 
 
-# 3 s each on 1 thread of a shared 2-core machine; measured mean and largest error in this order:
+# 4 s each on 1 thread of a shared 2-core machine. Measured mean and largest errors, in this order:
+# .0025 .0178, .0022 .0159, .0021 .0087, .0018 .0069.
 @pytest.mark.parametrize(
     ("name", "smooth"),
     [("non-saturating", 1.0), ("non-saturating", 0.9), ("least-squares", 1.0), ("least-squares", 0.9)],
