@@ -260,10 +260,14 @@ def test_two_pictures_of_one_name_are_refused(trained: dict[str, api.Trained], t
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_overwritten_without_force(trained: dict[str, api.Trained], tmp_path: Path, noise: Noise) -> None:
+def test_nothing_is_overwritten_without_force(
+    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path, noise, "a.png")
     before = (tmp_path / "a.png").read_bytes()
-    (result,) = api.translate([tmp_path / "a.png"], "pix2pix", tmp_path)  # onto itself
+    with monkeypatch.context() as patch:
+        patch.setattr(api.Translator, "__call__", lambda *_: pytest.fail("translated in vain"))
+        (result,) = api.translate([tmp_path / "a.png"], "pix2pix", tmp_path)  # onto itself
     assert result.target is None
     assert "--force" in result.error
     assert (tmp_path / "a.png").read_bytes() == before
