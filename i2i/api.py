@@ -130,7 +130,7 @@ def evaluate(
 ) -> evaluation.Scores:
     """Scores a translator on a split of the data in its recipe, beside the trivial answers it has to beat."""
     translator = load(model, direction=direction, device=device)
-    data = zoo.load(model, torch.device("cpu")).recipe.data  # type: ignore[attr-defined]
+    data = zoo.load(model, torch.device("cpu")).recipe.data
     return evaluation.evaluate(translator, data, split, direction or "a2b")
 
 

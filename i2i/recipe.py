@@ -76,7 +76,7 @@ def check_schedule(recipe: Settings, source: str) -> None:
         if phase.phase not in known:
             raise UserError(
                 f"{source} is not a valid recipe:\n  recipe.schedule.{place}.phase: "
-                f"{recipe.model} has no phase {phase.phase!r}.{suggest(phase.phase, known)}"  # type: ignore[attr-defined]
+                f"{recipe.model} has no phase {phase.phase!r}.{suggest(phase.phase, known)}"
             )
 
 

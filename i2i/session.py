@@ -39,7 +39,7 @@ class Session:
         self.ema = Ema(self.model.product(), settings.ema) if settings.ema else None
         self.done = 0
         position = saved["position"] if saved else 0
-        self.batches = Batches(settings.data, "train", settings.batch, settings.seed, device, position)  # type: ignore[attr-defined]
+        self.batches = Batches(settings.data, "train", settings.batch, settings.seed, device, position)
         self._check_classes()
         self.steps = sum(phase.length(self.batches.epoch_length) for phase in settings.schedule)
         if saved:
@@ -65,7 +65,7 @@ class Session:
         checkpoint.atomically(self.run / "recipe.yaml", lambda p: p.write_text(recipe.dump(settings), "utf-8"))
         log = Log(self.run, self.game, self.batches, settings.log_every, settings.batch, self.done)
         split = "val" if self._has("val") else "train"
-        pictures = fixed(settings.data, split, settings.samples, self.device)  # type: ignore[attr-defined]
+        pictures = fixed(settings.data, split, settings.samples, self.device)
         samples = Samples(self.run, self.model, pictures, self.product, settings.sample_every, log)
         with ExitStack() as stack:
             stack.callback(self.batches.close)
@@ -130,7 +130,7 @@ class Session:
 
     def report(self) -> Path:
         where = "finished" if self.finished else f"at step {self.done:,} of {self.steps:,}"
-        note = f"{self.settings.model} on {self.device.type}, {where}"  # type: ignore[attr-defined]
+        note = f"{self.settings.model} on {self.device.type}, {where}"
         return report.write(self.run, self.run.name, recipe.dump(self.settings), note)
 
     def _saved_state(self) -> dict[str, Any] | None:
@@ -161,12 +161,12 @@ class Session:
 
     def _has(self, split: str) -> bool:
         try:
-            return len(fixed(self.settings.data, split, 1)) > 0  # type: ignore[attr-defined]
+            return len(fixed(self.settings.data, split, 1)) > 0
         except UserError:
             return False
 
     def _check_classes(self) -> None:
-        data, wanted = self.settings.data, getattr(self.settings, "classes", 0)  # type: ignore[attr-defined]
+        data, wanted = self.settings.data, getattr(self.settings, "classes", 0)
         found = self.batches.split.classes
         if wanted and isinstance(data, LabelledData) and wanted != len(found):
             raise UserError(f"recipe.classes is {wanted}, but the data has {len(found)} classes: {', '.join(found)}.")

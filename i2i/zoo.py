@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import nn
 
 from i2i import __version__, recipe
@@ -72,8 +72,9 @@ def save(path: Path, product: Mapping[str, nn.Module], settings: Settings, step:
         "data": data,
         "directions": ",".join(product),
     }
-    # One key with all in it: safetensors writes several in an order that changes from call to call.
-    atomically(path, lambda temporary: save_file(weights, temporary, {"i2i": json.dumps(header)}))
+    # One key with all in it: safetensors writes several in an order that changes from call to call. As bytes, because
+    # its own files are readable by their owner alone, and models are made to be handed on.
+    atomically(path, lambda temporary: temporary.write_bytes(serialise(weights, {"i2i": json.dumps(header)})))
 
 
 def read_header(path: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ def enter(path: Path, told: str) -> None:
     assert imports
     assert entries
     text = path.read_text("utf-8")
-    first_import, dict_ends = text.index("from i2i.models."), text.rindex("}")
+    first_import, dict_ends = text.index("from i2i.models import"), text.rindex("}")
     path.write_text(
         text[:first_import] + "\n".join(imports) + "\n" + text[first_import:dict_ends] + "\n".join(entries) + "\n}\n"
     )

@@ -118,6 +118,11 @@ def test_a_damaged_model_is_listed_as_damaged_beside_the_others(file: Path, fres
 # The file
 
 
+def test_a_model_file_is_as_readable_as_any_new_file(file: Path) -> None:
+    (file.parent / "other").touch()
+    assert file.stat().st_mode == (file.parent / "other").stat().st_mode
+
+
 def test_equal_weights_give_equal_bytes(tmp_path: Path, tiny: Callable[..., Any]) -> None:
     one, same, other = (
         hashlib.sha256(make(tmp_path / str(i), tiny("pix2pix"), seed).read_bytes()).hexdigest()

@@ -110,13 +110,13 @@ class Samples:
             try:
                 for net, _ in modes:
                     net.eval()
-                columns = self.model.show(self.pictures, self.product)
+                rows = self.model.show(self.pictures, self.product)
             finally:
                 for net, training in modes:
                     net.train(training)
         path = self.folder / f"{step:07d}.png"
-        points = all(column.ndim == 2 for column in columns.values())
-        image = scatter(columns) if points else grid(columns)
+        points = all(row.ndim == 2 for row in rows.values())
+        image = scatter(rows) if points else grid(rows)
         image.save(path)
         self.log.board.add_image("samples", np.asarray(image), step, dataformats="HWC")
         return path

@@ -1,4 +1,4 @@
-"""Tensors → pictures for people: grids with titled columns, scatter plots of points, curves."""
+"""Tensors → pictures for people: grids with titled rows, scatter plots of points, curves."""
 
 import io
 import math
@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
-SMALLEST = 96  # pixels: smaller pictures are enlarged, unsmoothed, so that people can see what is there
-TITLE = 22  # pixels for the titles
+SMALLEST = 96  # pixels: narrower pictures are enlarged, so that people can see what is there
+TITLE = 90  # pixels for the titles on the left
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
@@ -20,32 +20,41 @@ def to_uint8(pictures: Tensor) -> Tensor:
     return ((pictures.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def grid(columns: Mapping[str, Tensor]) -> Image.Image:
-    """Rows of pictures under titled columns; each column n c h w in [-1, 1], grey or RGB, all of one n, h, w."""
-    stacks = [to_uint8(column).cpu().expand(-1, 3, -1, -1) for column in columns.values()]
-    scale = -(-SMALLEST // stacks[0].shape[-1])
-    rows = torch.stack(stacks, dim=1).flatten(0, 1)  # n·columns 3 h w
-    rows = rows.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2)
-    sheet = make_grid(rows, nrow=len(stacks), padding=4, pad_value=255)
-    canvas = Image.new("RGB", (sheet.shape[2], sheet.shape[1] + TITLE), "white")
-    canvas.paste(Image.fromarray(sheet.permute(1, 2, 0).numpy()), (0, TITLE))
-    draw, width = ImageDraw.Draw(canvas), rows.shape[-1] + 4
-    font = ImageFont.load_default(14)
-    for i, title in enumerate(columns):
-        draw.text((4 + i * width + width / 2, TITLE / 2), title, fill="black", font=font, anchor="mm")
+def grid(rows: Mapping[str, Tensor]) -> Image.Image:
+    """Titled rows of pictures above each other, one column a picture; each row n c h w in [-1, 1], grey or RGB, all of
+    one n, h, w."""
+    tall = torch.stack([to_uint8(row).cpu().expand(-1, 3, -1, -1) for row in rows.values()])  # rows n 3 h w
+    sheet = tile(tall.flatten(0, 1), tall.shape[1], SMALLEST)
+    canvas = Image.new("RGB", (TITLE + sheet.width, sheet.height), "white")
+    canvas.paste(sheet, (TITLE, 0))
+    draw, height, font = ImageDraw.Draw(canvas), sheet.height / len(rows), ImageFont.load_default(14)
+    for i, title in enumerate(rows):
+        draw.text((TITLE - 6, (i + 0.5) * height), title, fill="black", font=font, anchor="rm")
     return canvas
 
 
-def scatter(columns: Mapping[str, Tensor]) -> Image.Image:
+def sheet(pictures: Tensor) -> Image.Image:
+    """n c h w in [-1, 1] → one picture, about as wide as high, in reading order."""
+    return tile(to_uint8(pictures).cpu(), math.ceil(math.sqrt(len(pictures))), SMALLEST // 2)
+
+
+def tile(pictures: Tensor, across: int, smallest: int) -> Image.Image:
+    """n c h w uint8 → `across` of them in a line; those narrower than `smallest` are enlarged, unsmoothed."""
+    scale = math.ceil(smallest / pictures.shape[-1])
+    enlarged = pictures.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2)
+    return Image.fromarray(make_grid(enlarged, nrow=across, padding=4, pad_value=255).permute(1, 2, 0).numpy())
+
+
+def scatter(clouds: Mapping[str, Tensor]) -> Image.Image:
     """Clouds of 2-D points, each n 2, over each other in one square plot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(aspect="equal")
-    for title, points in columns.items():
+    for title, points in clouds.items():
         x, y = points.cpu().T
         axes.scatter(x, y, s=6, alpha=0.5, label=title, linewidths=0)
-    limit = 1.25 * float(next(iter(columns.values())).abs().max())
+    limit = 1.25 * float(next(iter(clouds.values())).abs().max())
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     axes.legend(loc="upper right")
     buffer = io.BytesIO()
@@ -70,11 +79,3 @@ def curves(steps: Sequence[int], lines: Mapping[str, Mapping[str, Sequence[float
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
     return re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
-
-
-def sheet(pictures: Tensor) -> Image.Image:
-    """n c h w in [-1, 1] → one picture, about as wide as high, in reading order."""
-    scale = -(-SMALLEST // 2 // pictures.shape[-1])
-    enlarged = to_uint8(pictures).cpu().repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2)
-    tiled = make_grid(enlarged, nrow=math.ceil(math.sqrt(len(pictures))), padding=4, pad_value=255)
-    return Image.fromarray(tiled.permute(1, 2, 0).numpy())

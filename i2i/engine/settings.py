@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from i2i.data import Data
 from i2i.engine.game import Player, Precision
 from i2i.engine.schedule import Phase
 from i2i.spec import Spec
@@ -38,6 +39,8 @@ class Optimiser(Spec):
 class Settings(Spec):
     """The part of a recipe that all models share; each model's recipe adds its data, networks, weights and players."""
 
+    model: str
+    data: Data
     seed: int = Field(0, ge=0, lt=2**31)
     batch: int = Field(1, ge=1)
     precision: Precision = "fp32"

@@ -97,7 +97,7 @@ class CycleGAN(nn.Module):
             )
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The columns of the sample grid, by title."""
+        """The rows of the sample grid, by title."""
         a, b = pictures
         ab, ba = product["a2b"], product["b2a"]
         fake_b, fake_a = ab(a), ba(b)

@@ -84,7 +84,7 @@ class DCGAN(nn.Module):
         return torch.randn(len(like), self.recipe.generator.noise).to(like.device)
 
     def show(self, batch: Any, product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The columns of the sample grid, by title."""
+        """The rows of the sample grid, by title."""
         real, _ = self.split(batch)
         z = (t.to(real.device) for t in self.latent(self.recipe, len(real)))
         return {"real": real, "generated": product["generator"](*z)}

@@ -87,6 +87,6 @@ class GAN(nn.Module):
         return fakes
 
     def show(self, real: Tensor, product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The columns of the sample grid, by title."""
+        """The rows of the sample grid, by title."""
         z = (t.to(real.device) for t in self.latent(self.recipe, len(real)))
         return {"real": real, "generated": product["generator"](*z)}

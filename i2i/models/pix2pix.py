@@ -82,6 +82,6 @@ class Pix2Pix(nn.Module):
             turn.minimise(**losses)
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The columns of the sample grid, by title."""
+        """The rows of the sample grid, by title."""
         a, b = pictures
         return {"input": a, "translated": product["a2b"](a), "truth": b}

@@ -97,7 +97,7 @@ class CompactSpec(InitSpec):
     """The real-time generator of a recipe."""
 
     kind: Literal["compact"] = "compact"
-    blocks: int = Field(9, ge=0)
+    blocks: int = Field(9, ge=0, le=64)
     width: int = Field(64, ge=2)
     expansion: int = Field(2, ge=1)
     norm: Norm = "instance"

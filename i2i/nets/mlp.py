@@ -84,7 +84,7 @@ class MLPSpec(InitSpec):
 
     init: Init = "kaiming"
     width: int = Field(128, ge=1)
-    depth: int = Field(3, ge=0)
+    depth: int = Field(3, ge=0, le=64)
     activation: Activation = "leaky-relu"
 
 

@@ -101,7 +101,7 @@ class ResnetSpec(InitSpec):
     """The residual generator of a recipe. The defaults are CycleGAN's for 256 px."""
 
     kind: Literal["resnet"] = "resnet"
-    blocks: int = Field(9, ge=0)
+    blocks: int = Field(9, ge=0, le=64)
     width: int = Field(64, ge=1)
     norm: Norm = "instance"
     upsample: Upsample = "transposed"
