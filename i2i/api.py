@@ -84,12 +84,15 @@ def train(
 def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:
     """A translator from a model's name, run folder or file. `direction`: `a2b` unless given, or `b2a` if it has it."""
     place = pick_device(device)
-    loaded = zoo.load(model, place)
+    return translator_of(zoo.load(model, place), model, direction or "a2b", place)
+
+
+def translator_of(loaded: zoo.Model, name: str | Path, direction: str, place: torch.device) -> Translator:
+    """One direction of a loaded model; `name` is what errors call it."""
     if "generator" in loaded.product:
-        raise UserError(f"{model} makes pictures from noise and cannot translate. Use: i2i sample --model {model}")
-    direction = direction or next(iter(loaded.product))
+        raise UserError(f"{name} makes pictures from noise and cannot translate. Use: i2i sample --model {name}")
     if direction not in loaded.product:
-        raise UserError(f"{model} translates {' and '.join(loaded.product)}, not {direction!r}.")
+        raise UserError(f"{name} translates {' and '.join(loaded.product)}, not {direction!r}.")
     return Translator(loaded.product[direction], place)
 
 
@@ -129,9 +132,9 @@ def evaluate(
     model: str | Path, *, split: str = "test", direction: str | None = None, device: str = "auto"
 ) -> evaluation.Scores:
     """Scores a translator on a split of the data in its recipe, beside the trivial answers it has to beat."""
-    translator = load(model, direction=direction, device=device)
-    data = zoo.load(model, torch.device("cpu")).recipe.data
-    return evaluation.evaluate(translator, data, split, direction or "a2b")
+    place, way = pick_device(device), direction or "a2b"
+    loaded = zoo.load(model, place)
+    return evaluation.evaluate(translator_of(loaded, model, way, place), loaded.recipe.data, split, way)
 
 
 def plan(inputs: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:
