@@ -24,17 +24,11 @@ def blocks() -> dict[str, str]:
 
 
 def enter(path: Path, told: str) -> None:
-    """What the guide says of models/__init__.py: imports go to the imports, entries into the dict."""
-    lines = told.splitlines()
-    imports = [line for line in lines if not line.startswith(" ")]
-    entries = [line for line in lines if line.startswith(" ")]
-    assert imports
-    assert entries
-    text = path.read_text("utf-8")
-    first_import, dict_ends = text.index("from i2i.models import"), text.rindex("}")
-    path.write_text(
-        text[:first_import] + "\n".join(imports) + "\n" + text[first_import:dict_ends] + "\n".join(entries) + "\n}\n"
-    )
+    """What the guide says of models/__init__.py: the import takes the place of the one there, the entry its own."""
+    imported, entry = told.splitlines()
+    text = re.sub(r"^from i2i\.models import .*$", imported, path.read_text("utf-8"), count=1, flags=re.MULTILINE)
+    assert imported in text
+    path.write_text(f"{text[: text.rindex('}')]}{entry}\n}}\n")
 
 
 @pytest.fixture(scope="module")
