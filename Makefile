@@ -27,13 +27,13 @@ $(BIN)/python:
 # All of it stays in demo/: a home of its own, the run, the drawings and their translations.
 demo: export I2I_HOME := $(CURDIR)/demo/home
 demo: .venv/.demo
-	$(BIN)/i2i train recipes/quickstart.yaml --run demo/run $(foreach set,$(SETS),--set $(set))
+	$(BIN)/i2i train recipes/quickstart.yaml --run demo/quickstart $(foreach set,$(SETS),--set $(set))
 	$(BIN)/i2i translate demo/home/datasets/fluent_line2d3d/testA --model quickstart -o demo/translated --force
 	$(BIN)/i2i evaluate --model quickstart
 	@echo
 	@echo "drawings     demo/home/datasets/fluent_line2d3d/testA   (held out: training never saw them)"
 	@echo "translated   demo/translated"
-	@echo "report       demo/run/report.html"
+	@echo "report       demo/quickstart/report.html"
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
