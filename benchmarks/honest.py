@@ -81,7 +81,9 @@ def unpaired() -> None:
     recipe = "cyclegan_map2satellite"
     runs = {
         "cyclegan": trained(recipe, "whole"),
+        "cyclegan, seed 1": trained(recipe, "whole-1", ["seed=1"]),
         "cyclegan, no identity": trained(recipe, "no-identity", ["weights.identity=0"]),
+        "no identity, seed 1": trained(recipe, "no-identity-1", ["weights.identity=0", "seed=1"]),
         "cyclegan, no cycle": trained(recipe, "no-cycle", ["weights.cycle=0", "weights.identity=0"]),
     }
     for direction in ("a2b", "b2a"):

@@ -391,6 +391,18 @@ def test_scores_know_both_directions(trained: dict[str, api.Trained]) -> None:
     assert there["mean picture"]["l1"] != back["mean picture"]["l1"]
 
 
+def test_sketches_made_from_photos_have_the_photos_for_truth(tiny: Tree, tmp_path: Path, noise: Noise) -> None:
+    for i in range(4):
+        for split in ("train", "test"):
+            images.write(tmp_path / "photos" / split / f"{i}.png", noise(i, 16, 16))
+    tree = tiny("pix2pix", steps=1)
+    tree["data"] |= {"root": str(tmp_path / "photos"), "derive": {"a": "edges"}}
+    api.train(settings(tree), run=tmp_path / "run", name="sketches")
+    rows = i2i.evaluate("sketches").rows
+    assert rows["truth"]["l1"] == (0, 0)
+    assert rows["copy of the input"]["l1"][0] > 0.1
+
+
 def test_an_unknown_split_suggests_known_ones(trained: dict[str, api.Trained]) -> None:
     with pytest.raises(UserError, match="Did you mean test"):
         i2i.evaluate("pix2pix", split="tset")

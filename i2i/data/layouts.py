@@ -70,7 +70,7 @@ def _photos(spec: Pictures, root: Path, split: str) -> Split:
     if "train" not in found:
         found = {"train": _pictures(root, deep=True)}
     side = _share(spec, root, split, found)
-    return _split(split, root, [side])
+    return _split(split, root, [side], registered=isinstance(spec, PairedData))  # a derived side fits by its making
 
 
 def _labelled(spec: LabelledData, root: Path, split: str) -> Split:
