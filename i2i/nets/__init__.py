@@ -20,10 +20,6 @@ from i2i.nets.unet import UNet, UNetSpec
 Generator = Annotated[UNetSpec | ResnetSpec | CompactSpec, Field(discriminator="kind")]
 Discriminator = PatchGANSpec
 
-# noise → picture: build(channels, size, classes), and its judge: likewise
-NoiseGenerator = Annotated[DCGANGeneratorSpec | MLPGeneratorSpec, Field(discriminator="kind")]
-PictureDiscriminator = Annotated[DCGANDiscriminatorSpec | MLPDiscriminatorSpec, Field(discriminator="kind")]
-
 __all__ = [
     "MLP",
     "Compact",
@@ -38,10 +34,8 @@ __all__ = [
     "MLPDiscriminatorSpec",
     "MLPGenerator",
     "MLPGeneratorSpec",
-    "NoiseGenerator",
     "PatchGAN",
     "PatchGANSpec",
-    "PictureDiscriminator",
     "Resnet",
     "ResnetSpec",
     "UNet",
