@@ -26,7 +26,7 @@ def trained(recipe: str, label: str, overrides: Sequence[str] = ()) -> Path:
     run = RUNS / f"{recipe}-{label}"
     console = Console(stderr=True)
     console.print(f"training {run}")
-    done = i2i.train(recipe, run=run, overrides=list(overrides), name=f"honest-{label}", console=console)
+    done = i2i.train(recipe, run=run, overrides=list(overrides), name=f"{recipe}-{label}", console=console)
     return done.run
 
 
