@@ -102,7 +102,7 @@ class Session:
                 )
             except NonFinite as error:
                 raise UserError(
-                    f"Training stopped at step {self.done + 1}: {error}. That step was not applied. Lower the learning "
+                    f"Training stopped at step {self.done + 1}: {error}. Nothing of that step is kept. Lower the learning "
                     f"rates (--set players...lr=...) or clip gradients (--set players...clip=1) and start again; "
                     f"{self.run} holds the last saved state."
                 ) from error

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from i2i.engine.checkpoint import atomically
 from i2i.engine.game import Game
 from i2i.engine.loop import Tick
 from i2i.engine.pictures import grid, scatter
@@ -39,9 +40,9 @@ class Log:
         kept = [line for line in read(run) if line["step"] <= done]  # a resumed run repeats the steps after its state
         self.seconds = kept[-1]["seconds"] if kept else 0.0
         self.last: Line = kept[-1] if kept else {}
-        self.file = (run / "metrics.jsonl").open("w", encoding="utf-8")
-        for line in kept:
-            self._write(line)
+        path = run / "metrics.jsonl"
+        atomically(path, lambda temporary: temporary.write_text("".join(json.dumps(line) + "\n" for line in kept)))
+        self.file = path.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = defaultdict(int)

@@ -55,6 +55,21 @@ def test_a_resumed_run_forgets_the_lines_after_its_state_and_keeps_its_clock(
     assert lines[-1]["seconds"] >= 20.0
 
 
+def test_a_resume_that_dies_while_it_tidies_the_log_loses_no_line(
+    tmp_path: Path, parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "".join(json.dumps({"step": step, "seconds": 1.0, "losses": {}}) + "\n" for step in (1, 2, 3))
+    (tmp_path / "metrics.jsonl").write_text(lines)
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        Log(tmp_path, *parts, every=1, batch=8, done=2)
+    assert (tmp_path / "metrics.jsonl").read_text() == lines
+
+
 def test_a_line_cut_short_by_a_power_cut_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "losses": {}}\n{"step": 2, "lo')
     assert [line["step"] for line in monitor.read(tmp_path)] == [1]
