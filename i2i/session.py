@@ -102,9 +102,9 @@ class Session:
                 )
             except NonFinite as error:
                 raise UserError(
-                    f"Training stopped at step {self.done + 1}: {error}. Nothing of that step is kept. Lower the learning "
-                    f"rates (--set players...lr=...) or clip gradients (--set players...clip=1) and start again; "
-                    f"{self.run} holds the last saved state."
+                    f"Training stopped at step {self.done + 1}: {error}. Nothing of that step is kept. "
+                    f"Lower the learning rates (--set players...lr=...) or clip gradients (--set players...clip=1) and "
+                    f"start again; {self.run} holds the last saved state."
                 ) from error
             except torch.OutOfMemoryError as error:
                 raise UserError(
