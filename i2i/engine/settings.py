@@ -42,11 +42,27 @@ class Settings(Spec):
     model: str
     data: Data
     seed: int = Field(0, ge=0, lt=2**31)
-    batch: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1, description="pictures in a step, over all processes")
     precision: Precision = "fp32"
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights that are then the product")
     schedule: tuple[Phase, ...] = Field(min_length=1)
+
+    # What a step costs. None of these changes what is learnt, but for rounding.
+    memory: Literal["auto"] | None = Field(None, description="auto: recompute and accumulate as the device needs it")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is played in, one after the other")
+    recompute: bool = Field(False, description="activations are made again in the backward pass, not kept")
+    channels_last: bool = Field(False, description="weights and pictures lie in memory as n h w c")
+    compile: bool | Literal["graphs"] = Field(False, description="each network by torch.compile; graphs: CUDA graphs")
+
+    # What is told and kept.
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
     log_every: int = Field(20, ge=1, description="steps between lines of the log")
     sample_every: int = Field(500, ge=1, description="steps between sample grids")
-    save_every: int = Field(500, ge=1, description="steps between saved states")
     samples: int = Field(8, ge=1, description="pictures in a sample grid")
+    save_every: int = Field(500, ge=1, description="steps between saved states")
+    keep: int = Field(2, ge=2, description="saved states on disk; one can be damaged")
+    validate_every: int | None = Field(500, ge=1, description="steps between validations; null for none")
+    validate_pictures: int = Field(256, ge=2, description="of the val split, at most")
+    select: str | None = Field(None, description="the validation score that the best model has; null: the layout's own")
+    retries: int = Field(3, ge=0, description="times a non-finite step may halve the rates and go back")
+    timeout: int = Field(1800, ge=1, description="seconds that a process waits for the others before it gives up")
