@@ -1,7 +1,8 @@
 """The Python API: `i2i.train`, `i2i.translate`, `i2i.load`, `i2i.sample`. The commands are thin calls of these."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
@@ -11,14 +12,19 @@ from rich.console import Console
 from rich.progress import track
 
 from i2i import evaluation, images, recipe, zoo
+from i2i.engine import checkpoint, report
 from i2i.engine.pictures import scatter, sheet
+from i2i.engine.ranks import Ranks, from_torchrun, join, leave
 from i2i.engine.settings import Settings
+from i2i.engine.watch import Watch
 from i2i.errors import UserError, suggest
 from i2i.models import MODELS
+from i2i.results import conclude, over_seeds
 from i2i.session import Session
 from i2i.translator import Translator
 
 QUIET = Console(quiet=True)
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,11 @@ def pick_device(name: str = "auto") -> torch.device:
             "--device cuda: torch sees no CUDA device here. Check `nvidia-smi` and that torch is a CUDA build, "
             "or use --device auto."
         )
-    return torch.device("cuda" if works and name != "cpu" else "cpu")
+    if not works or name == "cpu":
+        return torch.device("cpu")
+    here = torch.device("cuda", from_torchrun().local)  # each process of a machine has its own
+    torch.cuda.set_device(here)
+    return here
 
 
 def train(
@@ -62,23 +72,61 @@ def train(
     overrides: Iterable[str] = (),
     device: str = "auto",
     name: str | None = None,
+    seeds: int = 1,
     console: Console = QUIET,
 ) -> Trained:
     """Trains a recipe (a file, a shipped name, or settings), or goes on with its run, or says that it is finished.
 
     `run`: the run's folder, `runs/<recipe>` unless given. `overrides`: `key=value` changes to the recipe. `name`: what
-    the model is known by afterwards, the recipe's name unless given. Raises UserError.
+    the model is known by afterwards, the recipe's name unless given; it is the best by validation where there was one.
+    `seeds`: trains that many times, from the recipe's seed upwards, each in its own folder below `run`, and keeps the
+    best by validation. Started by torchrun, all its processes train one model. Raises UserError.
     """
     settings = source if isinstance(source, Settings) else recipe.load(source, overrides)
     stem = "model" if isinstance(source, Settings) else recipe.find(source).stem
     name = zoo.check_name(name or stem.lower())
-    session = Session(settings, Path(run) if run else Path("runs") / stem, pick_device(device))
-    began, already = session.done, session.finished
-    if not already:
-        session.play(console)
-    if not already or name not in (entry.name for entry in zoo.entries()):
-        zoo.register(session.run / zoo.FILE, name)
-    return Trained(session.run, session.run / zoo.FILE, name, session.report(), began > 0, already)
+    folder = Path(run) if run else Path("runs") / stem
+    place = pick_device(device)
+    ranks = join(place, settings.timeout)
+    try:
+        if seeds == 1:
+            done = _train(settings, folder, place, ranks, console)
+        else:
+            done = _train_seeds(settings, folder, place, ranks, console, seeds)
+    finally:
+        leave()
+    if ranks.first and (not done.already_finished or name not in (entry.name for entry in zoo.entries())):
+        zoo.register(done.model, name)
+    return replace(done, name=name)
+
+
+def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, console: Console) -> Trained:
+    """One run, to its end and its test scores."""
+    with checkpoint.locked(run) if ranks.first else nullcontext():
+        session = Session(settings, run, device, ranks, console)
+        began, already = session.done > 0, session.finished
+        if not already:
+            session.play()
+        if ranks.first:
+            with Watch() as watch:
+                conclude(run, device, watch.check)
+            session.report()
+    return Trained(run, zoo.find(run) if ranks.first else run / zoo.FILE, "", run / REPORT, began, already)
+
+
+def _train_seeds(
+    settings: Settings, run: Path, device: torch.device, ranks: Ranks, console: Console, count: int
+) -> Trained:
+    """Runs that differ in nothing but the seed; what is kept is the one that validation likes best."""
+    seeds = range(settings.seed, settings.seed + count)
+    each = [_train(settings.model_copy(update={"seed": seed}), run / f"seed{seed}", device, ranks, console)
+            for seed in seeds]  # fmt: skip
+    if not ranks.first:
+        return each[0]
+    best = over_seeds(run, seeds, [done.run for done in each]) or each[0].run
+    page = report.write(run, run.name, recipe.dump(settings), f"{settings.model}, {count} seeds; kept: {best.name}")
+    began, already = any(done.resumed for done in each), all(done.already_finished for done in each)
+    return Trained(run, zoo.find(best), "", page, began, already)
 
 
 def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:

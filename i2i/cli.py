@@ -1,12 +1,18 @@
 """The commands. Each is a few lines around `i2i.api`, which is imported late: `i2i --help` must not wait for torch."""
 
+import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from i2i.errors import Stopped, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     name="i2i",
@@ -29,23 +35,36 @@ def complain(text: str) -> None:
     typer.secho(text, err=True, fg=typer.colors.RED)
 
 
+def first_process() -> bool:
+    """Of those that torchrun has started, one speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def console() -> "Console":
+    """Where progress is shown: beside the output, not in it."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=not first_process())
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
-    run: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/RECIPE].")] = None,
+    run: Annotated[Path | None, typer.Option("-o", "--run", help="The run's folder [default: runs/RECIPE].")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: key=value. Repeatable.")] = None,
     device: Device = "auto",
     name: Annotated[str | None, typer.Option(help="Name of the model afterwards [default: RECIPE].")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds and keep the best by validation.")] = 1,
 ) -> None:
-    """Train a recipe. The same command goes on with an interrupted run.
+    """Train a recipe. The same command goes on with an interrupted run; torchrun starts it on several GPUs.
 
     **Example:** `i2i train quickstart --set batch=8 --set schedule.0.steps=200 --run runs/short`
     """
-    from rich.console import Console
-
     from i2i import api
 
-    done = api.train(recipe, run=run, overrides=set_ or (), device=device, name=name, console=Console(stderr=True))
+    done = api.train(recipe, run=run, overrides=set_ or (), device=device, name=name, seeds=seeds, console=console())
+    if not first_process():
+        return
     if done.already_finished:
         say(f"{done.run} is already finished; to train anew, give another --run.")
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
@@ -64,12 +83,9 @@ def translate(
 
     **Example:** `i2i translate drawings/ cat.png --model quickstart -o coloured/`
     """
-    from rich.console import Console
-
     from i2i import api
 
-    console = Console(stderr=True)
-    results = api.translate(inputs, model, out, direction=direction, device=device, force=force, console=console)
+    results = api.translate(inputs, model, out, direction=direction, device=device, force=force, console=console())
     failed = [result for result in results if result.target is None]
     for result in failed:
         complain(f"skipped {result.source}: {result.error}")
@@ -132,8 +148,14 @@ def models() -> None:
         say("No models yet. Train one: i2i train quickstart")
 
 
+def leave(number: int, frame: FrameType | None) -> None:
+    """SIGTERM outside of training, which has its own way: what is written is whole, the rest is left out."""
+    raise Stopped("Stopped.")
+
+
 def main() -> None:
     """The `i2i` command. What the user can mend is printed alone; anything else is our bug and keeps its traceback."""
+    signal.signal(signal.SIGTERM, leave)
     try:
         app()
     except Stopped as stopped:

@@ -6,7 +6,7 @@ some other sequence, so the sequence is plain code in a model's phase and only t
 place in i2i where weights change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 
@@ -15,7 +15,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from i2i.engine.ranks import Ranks
+
 Precision = Literal["fp32", "bf16", "fp16"]
+ALONE = Ranks()
 
 
 class NonFinite(RuntimeError):
@@ -44,12 +47,26 @@ class Game:
     """The players by name, the numeric precision they play in, and the losses of the step (`log`)."""
 
     def __init__(
-        self, players: Mapping[str, Player], precision: Precision = "fp32", device: str | torch.device = "cpu"
+        self,
+        players: Mapping[str, Player],
+        precision: Precision = "fp32",
+        device: str | torch.device = "cpu",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.players = dict(players)
         self.precision = precision
         self.device = torch.device(device)
+        self.ranks = ranks
         self.log: dict[str, Tensor] = {}
+        self.brake = 1.0  # on all rates, whatever the schedule says: halved after a step that was not finite
+        # A wish to stop travels with the gradients, so that all ranks agree on it in the same turn.
+        self.stop = False  # this rank was asked to
+        self.stopping = False  # some rank was
+        # Parts of a batch, see `engine.accumulate`.
+        self.part, self.parts = 0, 1
+        self.mover = ""  # whose gradients are being added up
+        self.sums = torch.empty(0)  # the losses of the turn so far
+        self.hand_over: Callable[[], object] = lambda: None
         # One scaler a player: an overflow in one player's gradients must not shrink the scale of the others.
         self.scalers = {
             name: torch.amp.GradScaler(self.device.type, enabled=precision == "fp16") for name in self.players
@@ -63,7 +80,7 @@ class Game:
 
     def set_rate(self, factor: float) -> None:
         for player in self.players.values():
-            player.set_rate(factor)
+            player.set_rate(factor * self.brake)
 
     @contextmanager
     def turn(self, name: str) -> Iterator["Turn"]:
@@ -77,7 +94,7 @@ class Game:
         for p in frozen:
             p.requires_grad_(False)
         try:
-            yield Turn(self, name)
+            yield Turn(self, name, frozen)
         finally:
             for p in frozen:
                 p.requires_grad_(True)
@@ -102,9 +119,10 @@ class Game:
 class Turn:
     """One player's move, made by `minimise`. Given by `Game.turn`."""
 
-    def __init__(self, game: Game, name: str) -> None:
+    def __init__(self, game: Game, name: str, frozen: list[Tensor]) -> None:
         self.game = game
         self.name = name
+        self.frozen = frozen
 
     def minimise(self, **losses: Tensor) -> None:
         """One optimiser step down the sum of these scalars, whose names become the log (`generators/cycle`).
@@ -116,27 +134,61 @@ class Turn:
             if loss.numel() != 1:
                 raise ValueError(f"{self.name}.minimise: loss {key!r} must be a scalar, got shape {tuple(loss.shape)}")
         game, player, scaler = self.game, self.game.players[self.name], self.game.scalers[self.name]
-        game.log.update({f"{self.name}/{key}": loss.detach().float().reshape(()) for key, loss in losses.items()})
-
         movers = [p for p in player.parameters() if p.requires_grad]
-        player.optimiser.zero_grad(set_to_none=True)
+        parts = [loss.detach().float().reshape(()) / game.parts for loss in losses.values()]
+        if game.part == 0:
+            player.optimiser.zero_grad(set_to_none=True)
+            game.mover, game.sums = self.name, torch.stack(parts)
+        elif game.mover == self.name:
+            game.sums = game.sums + torch.stack(parts)
+        else:
+            raise RuntimeError(
+                f"one part of the batch moves {game.mover}, another {self.name}: they cannot be added up"
+            )
         with torch.autocast(game.device.type, enabled=False):
-            total = torch.stack([loss.float().reshape(()) for loss in losses.values()]).sum()
+            total = torch.stack([loss.float().reshape(()) for loss in losses.values()]).sum() / game.parts
             # Only the movers' gradients are computed: a forgotten detach costs nothing and leaks nowhere.
             scaler.scale(total).backward(inputs=movers)
+        if game.part == game.parts - 1:
+            self._move(player, movers, list(losses))
+        if game.parts > 1:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """To the next part of the batch, which may be somewhere else in the phase: nothing is frozen for it."""
+        for p in self.frozen:
+            p.requires_grad_(True)
+        self.game.hand_over()
+        for p in self.frozen:
+            p.requires_grad_(False)
+
+    def _move(self, player: Player, movers: list[Tensor], names: list[str]) -> None:
+        """The step itself, once every part of the batch has left its gradients on `movers`."""
+        game, scaler = self.game, self.game.scalers[self.name]
+        touched = [(p, p.grad) for p in movers if p.grad is not None]
+        wish = game.sums.new_tensor([float(game.stop)])
+        gradients, values = game.ranks.average([gradient for _, gradient in touched], torch.cat([game.sums, wish]))
+        for (p, _), gradient in zip(touched, gradients, strict=True):
+            p.grad = gradient
+        *means, wished = values.unbind()
+        game.stopping = game.stop if game.ranks.world == 1 else bool(wished > 0)
+        game.log.update({f"{self.name}/{name}": mean for name, mean in zip(names, means, strict=True)})
+
         scaler.unscale_(player.optimiser)
-        norm = get_total_norm([p.grad for p in movers if p.grad is not None])
+        norm = get_total_norm([p.grad for p, _ in touched if p.grad is not None])
         # A scaler expects gradients to overflow now and then: it skips that step by itself and lowers its scale.
+        # NaN and infinity survive the average over the ranks, so all of them come to the same decision.
+        total = torch.stack(means).sum()
         if not torch.isfinite(total if scaler.is_enabled() else total + norm):
             player.optimiser.zero_grad(set_to_none=True)
-            bad = [key for key, loss in losses.items() if not torch.isfinite(loss).all()]
+            bad = [name for name, mean in zip(names, means, strict=True) if not torch.isfinite(mean)]
             raise NonFinite(f"{self.name}: gradient norm {norm.item()}, non-finite losses: {', '.join(bad) or 'none'}")
         if player.clip is not None:
             clip_grads_with_norm_(movers, player.clip, norm)
-        gradients = [p.grad for p in movers]  # held here, since a simultaneous turn may own the same tensors
+        held = [p.grad for p in movers]  # since a simultaneous turn may own the same tensors
 
         def step() -> None:
-            for p, gradient in zip(movers, gradients, strict=True):
+            for p, gradient in zip(movers, held, strict=True):
                 p.grad = gradient
             scaler.step(player.optimiser)
             scaler.update()

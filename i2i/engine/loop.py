@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from i2i.engine.accumulate import in_parts
 from i2i.engine.game import Game
 from i2i.engine.schedule import Phase
 
@@ -37,12 +38,13 @@ def play(
     epoch_length: int,
     seed: int,
     done: int = 0,
+    parts: int = 1,
     after: Sequence[Callable[[Tick], None]] = (),
 ) -> None:
     """Plays the schedule from step `done` to its end; each phase is the model's method of that name.
 
-    The random numbers of a step depend on (seed, step) alone, so a run resumed at any step draws what it would have
-    drawn. `after` is called after every step, in order.
+    The random numbers of a step depend on (seed, step, rank) alone, so a run resumed at any step draws what it would
+    have drawn. `parts`: each batch is played in so many, see `in_parts`. `after` is called after every step, in order.
     """
     lengths = [phase.length(epoch_length) for phase in schedule]
     steps = sum(lengths)
@@ -50,18 +52,18 @@ def play(
     for phase, length in zip(schedule, lengths, strict=True):
         play_step = getattr(model, phase.phase)
         for step in range(max(start, done), start + length):
-            torch.manual_seed(step_seed(seed, step))
+            torch.manual_seed(step_seed(seed, step, game.ranks.rank))
             rate = phase.rate(step - start, length)
             game.set_rate(rate)
             with game.autocast():
-                play_step(batches, game)
+                in_parts(play_step, batches, game, parts)
             tick = Tick(step + 1, steps, phase.phase, rate)
             for call in after:
                 call(tick)
         start += length
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A number for (seed, step). Hashed into 32 bits, not laid side by side in 64: torch's CPU generator drops the
-    upper half of its seed, so every run would draw the same noise."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A number for (seed, step, rank). Hashed into 32 bits, not laid side by side in 64: torch's CPU generator drops
+    the upper half of its seed, so every run would draw the same noise."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])

@@ -66,3 +66,10 @@ class Settings(Spec):
     select: str | None = Field(None, description="the validation score that the best model has; null: the layout's own")
     retries: int = Field(3, ge=0, description="times a non-finite step may halve the rates and go back")
     timeout: int = Field(1800, ge=1, description="seconds that a process waits for the others before it gives up")
+
+
+# What may be changed when a run goes on: it decides what a step costs and what is told, not what is learnt.
+CHANGEABLE = frozenset(
+    {"memory", "accumulate", "recompute", "channels_last", "compile", "log", "log_every", "sample_every", "samples",
+     "save_every", "keep", "validate_every", "validate_pictures", "retries", "timeout"}
+)  # fmt: skip

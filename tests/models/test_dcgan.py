@@ -7,7 +7,6 @@ recipe 60 s, its first 500 steps alone 15 s, all of them together 3 min.
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,7 +20,6 @@ from i2i.session import Session
 
 from .helpers import CPU
 
-QUIET = Console(quiet=True)
 EACH = 100  # samples of each class
 
 
@@ -163,7 +161,7 @@ def trained(tmp_path, *overrides: str, blind: bool = False) -> Session:
     if blind:  # the control: a discriminator that is never told the class
         session.model.judge = Blind(settings)
         session.game = Game(session.model.players(settings))
-    session.play(QUIET)
+    session.play()
     return session
 
 

@@ -4,7 +4,6 @@ from statistics import median
 
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from i2i import recipe
@@ -55,7 +54,7 @@ def test_the_ring_is_covered_and_the_discriminator_ends_undecided(tmp_path):
     for seed in range(3):
         settings = recipe.load("gan_mixture", [f"seed={seed}"])
         session = Session(settings, tmp_path / str(seed), torch.device("cpu"))
-        session.play(Console(quiet=True))
+        session.play()
         torch.manual_seed(100 + seed)
         with torch.no_grad():
             fake = session.product["generator"](*session.model.latent(settings, COUNT))
