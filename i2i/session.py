@@ -225,7 +225,7 @@ class Session:
                 raise UserError(f"No saved state in {self.run / STATES} is whole. Move {self.run} away to start anew.")
             return None
         before = recipe.build(json.loads(state["recipe"]), f"the recipe in {self.run / STATES}")
-        if before.model_dump(exclude=CHANGEABLE) != self.settings.model_dump(exclude=CHANGEABLE):
+        if before.model_dump(exclude=set(CHANGEABLE)) != self.settings.model_dump(exclude=set(CHANGEABLE)):
             raise UserError(
                 f"{self.run} holds a run of another recipe (see {self.run / 'recipe.yaml'}). "
                 f"Give this one its own folder with --run, or move the old one away."

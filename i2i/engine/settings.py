@@ -24,14 +24,16 @@ class Optimiser(Spec):
     clip: float | None = Field(None, gt=0, description="largest global gradient norm")
 
     def player(self, parameters: Iterable[Tensor]) -> Player:
-        # foreach is the default on CUDA only, but many small tensors are slow one by one on a CPU as well.
+        leaves = list(parameters)
+        # One kernel for all tensors where there is one (CUDA); many small tensors one by one are slow on a CPU as well.
+        together = {"fused": True} if all(p.is_cuda for p in leaves) else {"foreach": True}
         if self.kind == "adam":
             optimiser: torch.optim.Optimizer = torch.optim.Adam(
-                parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, foreach=True
+                leaves, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, **together
             )
         else:
             optimiser = torch.optim.SGD(
-                parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, foreach=True
+                leaves, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, **together
             )
         return Player(optimiser, self.clip)
 
