@@ -1,20 +1,22 @@
 """A training run: everything a recipe names, built, resumed, played and left on disk."""
 
 import json
+import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from i2i import evaluation, recipe, zoo
 from i2i.data import Batches, LabelledData, fixed
 from i2i.engine import checkpoint, report
 from i2i.engine.ema import Ema
-from i2i.engine.game import ALONE, Game, NonFinite
+from i2i.engine.game import ALONE, Game, NonFinite, precision_of
 from i2i.engine.loop import Tick, play
 from i2i.engine.monitor import Lines, Log, Samples
 from i2i.engine.progress import Bar
@@ -40,14 +42,16 @@ class Session:
         torch.manual_seed(settings.seed)  # the initial weights, the same on all ranks
         self.model: Any = MODELS[type(settings)](settings).to(device)
         self._check_parts()
-        self.game = Game(self.model.players(settings), settings.precision, device, ranks)
+        self.game = Game(self.model.players(settings), precision_of(settings.precision, device), device, ranks)
         self.ema = Ema(self.model.product(), settings.ema) if settings.ema else None
         self.done = self.position = self.returns = 0
+        self.unlogged: tuple[dict[str, Tensor], dict[str, int]] = ({}, {})  # losses since the last line of the log
         self.batches = self._batches()
         self._check_classes()
         self.steps = sum(phase.length(self.batches.epoch_length) for phase in settings.schedule)
         if saved:
             self._restore(saved)
+        self._agree()
 
     @property
     def product(self) -> dict[str, nn.Module]:
@@ -68,7 +72,9 @@ class Session:
         with ExitStack() as stack:
             stack.callback(lambda: self.batches.close())
             watch = stack.enter_context(Watch())
+            watch.idle = self.ranks.world == 1  # else all of them leave together
             try:
+                self._mend_best()
                 if self.done == 0:
                     self.save()  # something to return to, and a full disk shows now rather than after hours
                 while not self.finished:
@@ -77,6 +83,7 @@ class Session:
                     except NonFinite as error:
                         self._return(error)
             except Stopped:
+                self.ranks.everywhere(None)  # torchrun ends all once the first has left, and rank 0 may still write
                 raise Stopped(
                     f"Stopped at step {self.done} of {self.steps}; all is saved in {self.run}. "
                     f"The same command goes on from there."
@@ -86,6 +93,24 @@ class Session:
                     f"The device has too little memory for batch {self.settings.batch}: try --set memory=auto, "
                     f"--set batch={max(1, self.settings.batch // 2)} or a smaller --set data.crop=..."
                 ) from error
+            except OSError as error:  # the log, a sample grid or the model file; a state has its own words
+                raise UserError(
+                    f"Training stopped at step {self.done} of {self.steps}: {error}. The states saved in {self.run} are "
+                    f"as they were. When that is mended, the same command goes on from the newest."
+                ) from error
+
+    def mend(self) -> None:
+        """Makes good what a finished run lacks: a model file that is not what the state says, the last validation."""
+        self._mend_best()
+        try:
+            whole = zoo.load(self.run / zoo.FILE, torch.device("cpu")).step == self.done
+        except UserError:
+            whole = False
+        if not whole:
+            self._write(zoo.FILE, {})
+            self._say(f"{self.run / zoo.FILE} was missing, damaged or of another step; it is written anew.")
+        with Watch() as watch, closing(Lines(self.run / "validation.jsonl", self.done)) as scores:
+            self._validate_if_missing(scores, watch)
 
     def _stretch(self, watch: Watch) -> None:
         """Plays until the schedule ends, somebody asks to stop, or a step is not finite."""
@@ -93,20 +118,27 @@ class Session:
         with ExitStack() as stack:
 
             def advance(tick: Tick) -> None:
+                watch.idle = False
                 self.done, self.position = tick.step, self.batches.position
-                watch.idle, self.game.stop = False, watch.asked
                 if self.ema:
                     self.ema.update()
+                if self.ranks.first and not (self.run / STATES).is_dir():
+                    self._begin_anew()
+                    watch.asked = True
+                self.game.stop = watch.asked
 
             def keep(tick: Tick) -> None:
                 stopping = watch.asked if self.ranks.world == 1 else self.game.stopping
-                if tick.due(settings.save_every) or stopping:
+                saving = tick.due(settings.save_every) or stopping
+                if saving:
                     self.save()
-                    watch.idle = True
                 if self.ranks.first and (tick.due(settings.sample_every) or stopping):
                     self.report()
-                if stopping and not tick.last:
+                if stopping:  # also after the last step: the test split is still to be scored
                     raise Stopped
+                watch.idle = saving and self.ranks.world == 1
+                if watch.idle:
+                    watch.check()  # a signal that came while it saved
 
             play(
                 self.model,
@@ -126,6 +158,8 @@ class Session:
         checkpoint.atomically(self.run / "recipe.yaml", lambda p: p.write_text(recipe.dump(settings), "utf-8"))
         log = Log(self.run, self.game, self.batches, settings.log_every, settings.batch, self.done)
         stack.callback(log.close)
+        log.sums.update(self.unlogged[0])
+        log.counts.update(self.unlogged[1])
         pictures = fixed(settings.data, "val" if self._has("val") else "train", settings.samples, self.device)
         samples = Samples(self.run, self.model, pictures, self.product, settings.sample_every, log)
         scores = Lines(self.run / "validation.jsonl", self.done)
@@ -138,11 +172,20 @@ class Session:
                 except Stopped:
                     return  # `keep` is next, and saves; the resumed run begins with this validation
 
-        due = settings.validate_every and self.done and self.done % settings.validate_every == 0
+        self._validate_if_missing(scores, watch)
+        bar = stack.enter_context(Bar(log, self.done, self.steps, self.console))
+
+        def remember(tick: Tick) -> None:
+            self.unlogged = dict(log.sums), dict(log.counts)
+
+        return [log, remember, samples, validate, bar]
+
+    def _validate_if_missing(self, scores: Lines, watch: Watch) -> None:
+        """A run that was stopped in a validation begins with that one when it goes on."""
+        every = self.settings.validate_every
+        due = every and self.done and (self.done % every == 0 or self.finished)
         if due and self.done not in (line["step"] for line in scores.lines):
             self._validate(scores, watch)
-        bar = stack.enter_context(Bar(log, self.done, self.steps, self.console))
-        return [log, samples, validate, bar]
 
     def _validate(self, scores: Lines, watch: Watch) -> None:
         """Scores the product on the val split, and keeps it as the best if it is."""
@@ -172,7 +215,7 @@ class Session:
         values, shared = self.model.state_dict(), {n for n, _ in self.model.named_parameters(remove_duplicate=False)}
         self.ranks.check_equal(self.model.parameters())
         # Histories and running statistics are each rank's own.
-        own = self.ranks.gathered({name: _on_cpu(value) for name, value in values.items() if name not in shared})
+        own = self.ranks.gathered({name: _on(value, "cpu") for name, value in values.items() if name not in shared})
         if not self.ranks.first:
             return
         self._write(zoo.FILE, {})
@@ -187,11 +230,34 @@ class Session:
             "scalers": {name: scaler.state_dict() for name, scaler in self.game.scalers.items()},
             "ema": self.ema.state_dict() if self.ema else None,
             "returns": self.returns,
+            "unlogged": self.unlogged,
         }
-        checkpoint.save(self.run / STATES, self.done, state, self.settings.keep)
+        best = self.run / zoo.BEST
+        checkpoint.save(self.run / STATES, self.done, state, self.settings.keep, [best] if best.is_file() else [])
 
     def _write(self, file: str, scores: dict[str, float]) -> None:
         zoo.save(self.run / file, self.product, self.settings, self.done, self.batches.split.fingerprint, scores)
+
+    def _mend_best(self) -> None:
+        """Puts a saved copy in the place of a best model that is damaged or gone: it may be older than all states."""
+        best, copies = self.run / zoo.BEST, checkpoint.copies(self.run / STATES, zoo.BEST)
+        if not self.ranks.first or _whole(best) or not (best.exists() or copies):
+            return
+        best.unlink(missing_ok=True)
+        for copy in filter(_whole, copies):
+            checkpoint.atomically(best, partial(shutil.copyfile, copy))
+            self._say(f"{best} was missing or damaged; its copy from {copy.parent} is in its place.")
+            return
+        self._say(f"{best} was damaged, and there is no whole copy of it: the best is chosen anew from here on.")
+
+    def _begin_anew(self) -> None:
+        """Makes a run's folder again that was deleted, or whose disk has gone, while the run was at work."""
+        for name in (STATES, "samples"):
+            (self.run / name).mkdir(parents=True, exist_ok=True)
+        self._say(
+            f"{self.run} has vanished. It is made anew with the model and the state of step {self.done}, and the run "
+            f"stops, for somebody must have wanted that; the log and the samples up to now are lost."
+        )
 
     def report(self) -> Path:
         where = "finished" if self.finished else f"at step {self.done:,} of {self.steps:,}"
@@ -212,14 +278,17 @@ class Session:
             ) from error
         returns, step = self.returns + 1, self.done + 1
         self._restore(state)
+        self._agree()
         self.returns, self.game.brake = returns, 0.5**returns
-        told = f"Step {step} was not finite ({error}); back to step {self.done} at {self.game.brake:g} of the rates."
-        self.console.print(told, highlight=False, markup=False, soft_wrap=True)
+        self._say(
+            f"Step {step} was not finite ({error}); back to step {self.done} at {self.game.brake:g} of the rates."
+            + (f" Its pictures: {', '.join(files[:8])}" if files else "")
+        )
 
     def _saved(self) -> dict[str, Any] | None:
-        state, passed = checkpoint.newest(self.run / STATES, self.device)
-        for line in passed if self.ranks.first else ():
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        state, passed = checkpoint.newest(self.run / STATES, torch.device("cpu"))  # it holds all ranks' histories
+        for line in passed:
+            self._say(line)
         if state is None:
             if passed:
                 raise UserError(f"No saved state in {self.run / STATES} is whole. Move {self.run} away to start anew.")
@@ -239,20 +308,43 @@ class Session:
                 f"with --run."
             )
         own = state["ranks"]
-        self.model.load_state_dict({**state["model"], **own[self.ranks.rank % len(own)]})
+        mine = {name: _on(value, self.device) for name, value in own[self.ranks.rank % len(own)].items()}
+        self.model.load_state_dict({**state["model"], **mine})
         for name, player in self.game.players.items():
             player.optimiser.load_state_dict(state["optimisers"][name])
             self.game.scalers[name].load_state_dict(state["scalers"][name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.done, self.position, self.returns = state["step"], state["position"], state["returns"]
-        self.game.brake = 0.5**self.returns
+        self.game.brake, self.game.log = 0.5**self.returns, {}
+        sums, counts = state["unlogged"]
+        self.unlogged = {name: _on(value, self.device) for name, value in sums.items()}, counts
         self.batches.close()
         self.batches = self._batches()
+
+    def _agree(self) -> None:
+        """Raises UserError when the processes do not begin with the same: on machines that share no folder, say."""
+        mine = {
+            "recipe": self.settings.model_dump_json(exclude={"memory", "accumulate", "recompute", "channels_last"}),
+            "precision": self.game.precision,  # of `auto`, on machines that differ
+            "training pictures": self.batches.split.fingerprint,
+            "saved state": f"step {self.done}",
+        }
+        told = self.ranks.everywhere(mine)
+        if differing := [what for what in mine if any(each[what] != told[0][what] for each in told)]:
+            steps = ", ".join(each["saved state"] for each in told)
+            raise UserError(
+                f"The {len(told)} processes differ in their {' and '.join(differing)} (rank by rank: {steps}). All "
+                f"machines need the same recipe, the same pictures, and {self.run} on a disk that they share."
+            )
 
     def _batches(self) -> Batches:
         s, ranks = self.settings, self.ranks
         return Batches(s.data, "train", s.batch, s.seed, self.device, self.position, ranks.rank, ranks.world)
+
+    def _say(self, line: str) -> None:
+        if self.ranks.first:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _has(self, split: str) -> bool:
         try:
@@ -272,9 +364,17 @@ class Session:
             raise UserError(f"accumulate: {parts} must divide the {share} pictures that a process has in a step.")
 
 
-def _on_cpu(value: Any) -> Any:
+def _whole(model: Path) -> bool:
+    try:
+        zoo.load(model, torch.device("cpu"))
+    except UserError:
+        return False
+    return True
+
+
+def _on(value: Any, device: str | torch.device) -> Any:
     """A buffer, or a module's extra state: a list of tensors."""
-    return [part.cpu() for part in value] if isinstance(value, list) else value.cpu()
+    return [part.to(device) for part in value] if isinstance(value, list) else value.to(device)
 
 
 def _go_on() -> None:

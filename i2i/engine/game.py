@@ -21,6 +21,16 @@ Precision = Literal["fp32", "bf16", "fp16"]
 ALONE = Ranks()
 
 
+def precision_of(name: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """`auto` is bf16 where the device has instructions for it; elsewhere emulation would be slower than fp32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
 class NonFinite(RuntimeError):
     """A loss or a gradient is NaN or infinite. Raised before the step: no weight has changed."""
 
