@@ -20,6 +20,7 @@ from i2i.engine.watch import Watch
 from i2i.errors import UserError, suggest
 from i2i.models import MODELS
 from i2i.results import conclude, over_seeds
+from i2i.scores import Scores
 from i2i.session import Session
 from i2i.translator import Translator
 
@@ -107,9 +108,12 @@ def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, co
         began, already = session.done > 0, session.finished
         if not already:
             session.play()
+        elif ranks.first:
+            session.mend()
         if ranks.first:
             with Watch() as watch:
                 conclude(run, device, watch.check)
+                watch.check()
             session.report()
     return Trained(run, zoo.find(run) if ranks.first else run / zoo.FILE, "", run / REPORT, began, already)
 
@@ -177,12 +181,21 @@ def translate(
 
 
 def evaluate(
-    model: str | Path, *, split: str = "test", direction: str | None = None, device: str = "auto"
-) -> evaluation.Scores:
-    """Scores a translator on a split of the data in its recipe, beside the trivial answers it has to beat."""
-    place, way = pick_device(device), direction or "a2b"
-    loaded = zoo.load(model, place)
-    return evaluation.evaluate(translator_of(loaded, model, way, place), loaded.recipe.data, split, way)
+    model: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "test",
+    direction: str | None = None,
+    features: str = "efflite0",
+    device: str = "auto",
+) -> Scores:
+    """Scores a model on a split of the data in its recipe, or of the folder `data` in the same layout, beside the
+    trivial answers it has to beat. `direction`: all that it has unless given. `features`: efflite0, or inception."""
+    folder = Path(data) if data else None
+    if folder and not folder.is_dir():
+        raise UserError(f"--data {folder} is no folder (seen from {Path.cwd()}).")
+    loaded = zoo.load(model, pick_device(device))
+    return evaluation.of_model(loaded, split, direction=direction, folder=folder, features=features)
 
 
 def plan(inputs: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:

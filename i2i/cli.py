@@ -114,18 +114,20 @@ def sample(
 @app.command()
 def evaluate(
     model: ModelName,
-    split: Annotated[str, typer.Option(help="val or test, of the data the model was trained for.")] = "test",
+    data: Annotated[Path | None, typer.Option(help="Other pictures, in the layout of the recipe's.")] = None,
+    split: Annotated[str, typer.Option(help="val or test; a folder without splits is scored whole.")] = "test",
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
+    features: Annotated[str, typer.Option(help="Of FID and KID: efflite0, or inception (a download).")] = "efflite0",
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Score a translator on pictures with known truth, beside the trivial answers it has to beat.
+    """Score a model on pictures it was not trained with, beside the trivial answers it has to beat.
 
     **Example:** `i2i evaluate --model quickstart`
     """
     from i2i import api
 
-    scores = api.evaluate(model, split=split, direction=direction, device=device)
+    scores = api.evaluate(model, data=data, split=split, direction=direction, features=features, device=device)
     say(scores.json() if json else scores.table())
 
 

@@ -1,97 +1,220 @@
-"""Scores of a translator on pictures with known truth, beside the trivial answers that it has to beat.
+"""Scores of a model on pictures that it has not seen, beside the trivial answers that it has to beat.
 
 A score alone can mislead: on day → night a constant dark picture has a small L1, on line → colour the untouched
-drawing nearly ties. So the controls are always in the table.
+drawing nearly ties. So the controls are always in the table, and real pictures beside real ones say what FID and KID
+are when nothing is wrong.
+Shapes: n pictures, c channels, h w size, d features; pictures are in [-1, 1].
 """
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from i2i import metrics
-from i2i.data import Data, PairedData, UnpairedData, fixed, in_order, open_split
+from i2i.data import (
+    Data,
+    Fractions,
+    LabelledData,
+    MixtureData,
+    PairedData,
+    Pictures,
+    UnpairedData,
+    fixed,
+    in_order,
+    open_split,
+)
 from i2i.errors import UserError, suggest
+from i2i.scores import COLUMNS, Scores
 from i2i.translator import Translator
+from i2i.validation import BATCH, against_truth, at_rest, criterion, nothing, pooled, sampled, validate
+from i2i.zoo import Model
 
-Answer = Callable[[Tensor], Tensor]  # n c h w in [-1, 1] → the same
+__all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of_model", "validate"]
+
+Answer = Callable[[Tensor], Tensor]  # n c h w → the same
+Sampler = Callable[[int], Iterable[Tensor]]  # n → batches of n c h w, n pictures in all
 SPLITS = ("train", "val", "test")
-COLUMNS = ("l1", "psnr", "ssim", "correlation", "chroma")
 TRAIN_PICTURES = 512  # of the training split, to know its colours
 
 
-@dataclass(frozen=True)
-class Scores:
-    """`rows`: for each answer, for each score, (mean over pictures, half of its 95 % interval)."""
+def of_model(
+    model: Model,
+    split: str = "test",
+    *,
+    direction: str | None = None,
+    folder: Path | None = None,
+    features: str = "efflite0",
+    watch: Callable[[], None] = nothing,
+) -> Scores:
+    """`evaluate` or `evaluate_samples` of a model from its file, on its recipe's data or that of `folder`.
 
-    split: str
-    pictures: int
-    rows: Mapping[str, Mapping[str, tuple[float, float]]]
+    direction: `a2b` or `b2a`; None for all that it has, and where there are two the names of rows end in theirs.
+    """
+    device = next(network.parameters().__next__().device for network in model.product.values())
+    data, product = model.recipe.data, model.product
+    if "generator" in product:
+        with at_rest(product.values(), device):
+            return evaluate_samples(
+                lambda n: sampled(model.recipe, product["generator"], n, device),
+                data, split, folder=folder, device=device, features=features, watch=watch,
+            )  # fmt: skip
+    if direction is not None and direction not in product:
+        raise UserError(f"This model translates {' and '.join(product)}, not {direction!r}.")
+    answers = {way: Translator(network, device).forward for way, network in product.items()}
+    ways = [direction] if direction else list(product)
+    each = {}
+    for way in ways:
+        back = answers.get("b2a" if way == "a2b" else "a2b")
+        each[way] = evaluate(
+            answers[way], data, split, way, back=back, folder=folder, device=device, features=features, watch=watch
+        )
+    first = each[ways[0]]
+    if len(each) == 1:
+        return first
+    rows = {f"{answer} {way}": row for way, scores in each.items() for answer, row in scores.rows.items()}
+    return Scores(first.split, first.sizes, rows, first.features, first.folder)
 
-    def table(self) -> str:
-        head = f"{self.pictures} pictures of the {self.split} split; mean ± 95 % interval\n"
-        lines = [f"{'':20}" + "".join(f"{name:>16}" for name in COLUMNS)]
-        for answer, row in self.rows.items():
-            lines.append(f"{answer:20}" + "".join(f"{row[name][0]:9.3f} ±{row[name][1]:5.3f}" for name in COLUMNS))
-        return head + "\n".join(lines)
 
-    def json(self) -> str:
-        rows = {answer: {name: {"mean": mean, "interval": half} for name, (mean, half) in row.items()}
-                for answer, row in self.rows.items()}  # fmt: skip
-        return json.dumps({"split": self.split, "pictures": self.pictures, "scores": rows}, indent=2)
+@torch.inference_mode()
+def evaluate(
+    answer: Answer,
+    data: Data,
+    split: str = "test",
+    direction: str = "a2b",
+    *,
+    back: Answer | None = None,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+    features: str = "efflite0",
+    watch: Callable[[], None] = nothing,
+) -> Scores:
+    """Scores a translator: against the truth where the split has pairs, and its translations as a set in any case.
 
-
-def evaluate(translator: Translator, data: Data, split: str, direction: str) -> Scores:
-    """Scores `translator` on a split whose truth is known. Raises UserError where it is not."""
+    `answer` takes and gives n c h w in [-1, 1] on `device`, whatever runs it; `back` is the opposite direction, for the
+    L1 of there and back. `folder` holds other pictures of the same layout: its own `split` if it has one, else all of
+    it. What the controls know comes from the training pictures of `data`; without those only the copy is left.
+    `features`: efflite0 or inception. `watch` is called before each batch and may raise.
+    Raises UserError for data without two sides, an unknown split, and pictures that are missing or cannot be read.
+    """
     if not isinstance(data, PairedData | UnpairedData):
-        raise UserError("Only translators can be scored against a truth; this model makes pictures from noise.")
-    if split not in SPLITS:
-        raise UserError(f"There is no split {split!r}.{suggest(split, SPLITS)}")
-    if not open_split(data, split).registered:
-        raise UserError(f"The {split} split has no pairs, so no truth to compare with: its two sides need equal names.")
-    source, truth = (0, 1) if direction == "a2b" else (1, 0)
-    answers = {"model": translator.forward, **controls(data, source, truth, translator.device)}
-    values: dict[str, dict[str, list[Tensor]]] = {name: {c: [] for c in COLUMNS} for name in (*answers, "truth")}
-    for batch in in_order(data, split, 16, translator.device):
-        x, y = batch[source], batch[truth]
-        pictures = {**{name: answer(x) for name, answer in answers.items()}, "truth": y}
-        for name, answered in pictures.items():
-            for column, value in score(answered, y).items():
-                values[name][column].append(value.cpu())
-    rows = {name: {column: _interval(torch.cat(parts)) for column, parts in row.items()}
+        raise UserError("Only what goes from one side to another is a translator; these data have a single side.")
+    scored, split = _which(data, split, folder)
+    opened, device = open_split(scored, split), torch.device(device)
+    source, target = (0, 1) if direction == "a2b" else (1, 0)
+    answers = {"model": answer, **controls(data, source, target, device)}
+    chosen = metrics.network(features, device)
+    lite = metrics.network("efflite0", device)  # has the stages for the perceptual distance
+
+    values: dict[str, dict[str, list[Tensor]]] = {name: {} for name in (*answers, "truth")}
+    seen: dict[str, list[Tensor]] = {name: [] for name in (*answers, "truth")}
+
+    def put(name: str, column: str, value: Tensor) -> None:
+        values[name].setdefault(column, []).append(value.cpu())
+
+    for batch in in_order(scored, split, BATCH, device):
+        watch()
+        x, y = batch[source], batch[target]  # where unpaired sides differ in length, one runs out
+        replies = {name: reply(x) for name, reply in answers.items()} if len(x) else {}
+        if "model" in replies and back is not None:
+            put("model", "cycle", metrics.l1(back(replies["model"]), x))
+        if len(y):
+            replies["truth"] = y
+            real = lite(y)
+        for name, pictures in replies.items():
+            looked = real if name == "truth" else lite(pictures)
+            seen[name].append((looked if chosen is lite else chosen(pictures)).pooled.cpu())
+            if opened.registered:
+                columns = against_truth(pictures, y, looked, real) | {"chroma": metrics.chroma(pictures)}
+                for column, value in columns.items():
+                    put(name, column, value)
+
+    rows = {name: {column: metrics.mean(torch.cat(parts)) for column, parts in row.items()}
             for name, row in values.items()}  # fmt: skip
-    return Scores(split, len(open_split(data, split)), rows)
+    real_seen = torch.cat(seen.pop("truth"))
+    sets = {name: torch.cat(parts) for name, parts in seen.items()}
+    sets |= _training_pictures(data, target, len(real_seen), device, features, watch)
+    for name, fakes in sets.items():
+        if min(len(fakes), len(real_seen)) >= 2:
+            rows[name] = rows.get(name, {}) | metrics.compare(fakes, real_seen, chosen.suffix)
+    sizes = tuple(len(side) for side in opened.files)
+    return Scores(split, sizes, {name: row for name, row in rows.items() if row}, chosen.protocol, folder)
 
 
-def score(fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """The columns for some pictures, n values each."""
-    return {
-        "l1": metrics.l1(fake, real),
-        "psnr": metrics.psnr(fake, real),
-        "ssim": metrics.ssim(fake, real),
-        "correlation": metrics.correlation(fake, real),
-        "chroma": metrics.chroma(fake),
-    }
+@torch.inference_mode()
+def evaluate_samples(
+    sample: Sampler,
+    data: Data,
+    split: str = "test",
+    *,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+    features: str = "efflite0",
+    watch: Callable[[], None] = nothing,
+) -> Scores:
+    """Scores a generator from noise: as many samples as the split has pictures, as a set beside them.
+
+    `sample(n)` gives n pictures in batches. The rest is as in `evaluate`; points have no scores: UserError.
+    """
+    if isinstance(data, MixtureData | PairedData | UnpairedData):
+        raise UserError(f"Samples are scored beside a collection of pictures; these data are {data.layout}.")
+    scored, split = _which(data, split, folder)
+    device, chosen = torch.device(device), metrics.network(features, device)
+    labelled = isinstance(scored, LabelledData)
+    pictures = (batch[0] if labelled else batch for batch in in_order(scored, split, BATCH, device))
+    real = pooled(pictures, device, watch, features)
+    sets = {"model": pooled(sample(len(real)), device, watch, features)}
+    sets |= _training_pictures(data, 0, len(real), device, features, watch)
+    rows = {name: metrics.compare(fakes, real, chosen.suffix) for name, fakes in sets.items()}
+    return Scores(split, (len(real),), rows, chosen.protocol, folder)
 
 
-def controls(data: PairedData | UnpairedData, source: int, truth: int, device: torch.device) -> dict[str, Answer]:
+def controls(data: PairedData | UnpairedData, source: int, target: int, device: torch.device) -> dict[str, Answer]:
     """Answers that know nothing of the content; colours come from the training split alone."""
-    seen = fixed(data, "train", TRAIN_PICTURES, device)
-    mean, std = seen[truth].mean((0, 2, 3), keepdim=True), seen[truth].std((0, 2, 3), keepdim=True)
+    depths = (data.channels.a, data.channels.b)
+    alike = depths[source] == depths[target]
+    copy: dict[str, Answer] = {"copy of the input": lambda x: x} if alike else {}
+    try:
+        seen = fixed(data, "train", TRAIN_PICTURES, device)
+    except UserError:  # a model may be scored where its training pictures are not
+        return copy
+    mean, std = seen[target].mean((0, 2, 3), keepdim=True), seen[target].std((0, 2, 3), keepdim=True)
     own_mean, own_std = seen[source].mean((0, 2, 3), keepdim=True), seen[source].std((0, 2, 3), keepdim=True)
-    average = seen[truth].mean(0, keepdim=True)
+    average = seen[target].mean(0, keepdim=True)
     answers: dict[str, Answer] = {
         "constant colour": lambda x: mean.expand(len(x), -1, *x.shape[-2:]),
         "mean picture": lambda x: average.expand(len(x), -1, -1, -1),
+        **copy,
     }
-    if seen[source].shape[1] == seen[truth].shape[1]:
-        answers["copy of the input"] = lambda x: x
+    if alike:
         answers["mean/std transfer"] = lambda x: ((x - own_mean) / own_std * std + mean).clamp(-1, 1)
     return answers
 
 
-def _interval(values: Tensor) -> tuple[float, float]:
-    half = 1.96 * values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return values.mean().item(), half
+def _training_pictures(
+    data: Data, side: int, count: int, device: torch.device, features: str, watch: Callable[[], None]
+) -> dict[str, Tensor]:
+    """Features of up to `count` real pictures that are not those of the split: as good as a model can be."""
+    try:
+        found = fixed(data, "train", count)
+    except UserError:
+        return {}
+    pictures = found if isinstance(found, Tensor) else found[0 if isinstance(data, LabelledData) else side]
+    return {"training pictures": pooled(pictures.split(BATCH), device, watch, features)} if len(pictures) > 1 else {}
+
+
+def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
+    """The data and split that are scored: a folder without such a split counts as one, all of it."""
+    if split not in SPLITS:
+        raise UserError(f"There is no split {split!r}.{suggest(split, SPLITS)}")
+    if folder is None:
+        return data, split
+    changed = {"dataset": None, "root": folder, "split": Fractions(val=0, test=0)}
+    there: Any = type(data).model_validate(data.model_dump() | changed)
+    try:
+        open_split(there, split)
+    except UserError:
+        split = "train"  # what a plain folder is to the layouts
+    return there, split

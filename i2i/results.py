@@ -41,7 +41,7 @@ def conclude(run: Path, device: torch.device, watch: Callable[[], None]) -> dict
 
 def _scored(model: zoo.Model, watch: Callable[[], None]) -> dict[str, Any]:
     """Every direction's scores on the test split."""
-    scores: dict[str, Any] = json.loads(evaluation.of_model(model, "test", watch=watch).json())
+    scores: dict[str, Any] = json.loads(evaluation.of_model(model, watch=watch).json())
     return scores
 
 

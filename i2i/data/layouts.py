@@ -23,6 +23,7 @@ class Split:
     labels: the class index of each picture, for the labelled layout.
     classes: class names, label 0 first. registered: item i of one side belongs to item i of the other.
     fingerprint: sha256 over relative names and sizes; two equal folders have equal ones, wherever they are.
+    stamp: sha256 over this very folder's place, names, sizes and times: a change of any picture changes it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Split:
     registered: bool
     side_by_side: bool
     fingerprint: str
+    stamp: str
 
     def __len__(self) -> int:
         return max(len(side) for side in self.files) if self.files else mixture.POINTS
@@ -47,7 +49,7 @@ def open_split(spec: Data, split: str) -> Split:
         raise ValueError(f"expected one of {', '.join(SPLITS)}, got '{split}'")
     if isinstance(spec, MixtureData):
         told = hashlib.sha256(f"{spec.model_dump_json()} {split}".encode()).hexdigest()
-        return Split(split, None, (), (), (), False, False, told)
+        return Split(split, None, (), (), (), False, False, told, told)
     if spec.dataset is not None:
         root = dataset_root(spec.dataset)
     else:
@@ -195,13 +197,19 @@ def _split(
     registered: bool = False,
     side_by_side: bool = False,
 ) -> Split:
-    told = hashlib.sha256()
+    fingerprint, stamp = hashlib.sha256(), hashlib.sha256(str(root.resolve()).encode())
     for side in sides:
         for path in side.values():
-            told.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
-        told.update(b"\n")
+            state = path.stat()
+            told = f"{path.relative_to(root).as_posix()}\0{state.st_size}\n".encode()
+            fingerprint.update(told)
+            # A tool may set the time of the last change back (cp -p, tar, rsync); the inode's own time it cannot.
+            stamp.update(told + f"{state.st_mtime_ns} {state.st_ctime_ns}\n".encode())
+        fingerprint.update(b"\n")
+        stamp.update(b"\n")
     files = tuple(tuple(side.values()) for side in sides)
-    return Split(name, root, files, labels, classes, registered, side_by_side, told.hexdigest())
+    sums = (fingerprint.hexdigest(), stamp.hexdigest())
+    return Split(name, root, files, labels, classes, registered, side_by_side, *sums)
 
 
 def _expected(spec: Pictures) -> str:

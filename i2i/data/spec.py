@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from i2i.spec import Spec
 
+MOST = 0.5  # a set of which more is unusable is itself broken
 Depth = Literal[1, 3]  # channels: grey or colour
 
 
@@ -77,14 +78,28 @@ class Pictures(Spec):
     crop: int = Field(ge=1)  # side of the pictures in a batch, pixels
     flip: bool = True  # mirror left-right, half of the time
     augment: tuple[str | dict[str, dict[str, Any]], ...] = ()  # albumentations transforms, run on the crop
+    augment_batch: tuple[str | dict[str, dict[str, Any]], ...] = ()  # kornia's, run on the batch on its device
     split: Fractions = Fractions()
     workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"  # auto: 0 on a CPU, up to 8 for a GPU
+    skip: float = Field(default=0.01, ge=0, le=MOST)  # share of pictures that may be unusable; above 0, one always may
+    cache: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = (
+        "auto"  # disk for decoded pictures, bytes; auto: 4 GiB
+    )
 
     @field_validator("augment")
     @classmethod
     def _transforms_exist(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if value:
             from i2i.data.augment import transforms  # albumentations takes a second to import
+
+            transforms(value)
+        return value
+
+    @field_validator("augment_batch")
+    @classmethod
+    def _batch_transforms_exist(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if value:
+            from i2i.data.augment_batch import transforms  # as does kornia
 
             transforms(value)
         return value

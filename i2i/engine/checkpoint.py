@@ -1,6 +1,7 @@
 """What a run needs to go on, on disk: written whole or not at all, checked before an older one goes, without code.
 
     state/0001000/state.pt         tensors, numbers and strings, read with weights_only
+    state/0001000/...              copies of files that belong to it
     state/0001000/manifest.json    bytes and sha256 of each file beside it
 
 A folder appears under its name by one rename, after everything in it is durable. One flipped byte would load in silence
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,26 +39,30 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     _durable(path.parent)  # the rename itself must survive a power cut
 
 
-def save(folder: Path, step: int, state: State, keep: int) -> None:
+def save(folder: Path, step: int, state: State, keep: int, beside: Sequence[Path] = ()) -> None:
     """Adds the state of `step` to `folder`, and when it reads back as it was written removes all but `keep` of them.
 
+    A copy of each file in `beside` is kept with it, see `copies`.
     Raises UserError when it cannot be written or reads back wrong; older states are then as they were.
     """
-    target, temporary = folder / f"{step:07d}", folder / f".{step:07d}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    target, temporary, old = folder / f"{step:07d}", folder / f".{step:07d}.tmp", folder / f".{step:07d}.old.tmp"
+    _remove(temporary, old)
     try:
         temporary.mkdir(parents=True)
         torch.save(state, temporary / STATE)
-        told = {STATE: {"bytes": (temporary / STATE).stat().st_size, "sha256": _sha256(temporary / STATE)}}
+        for path in beside:
+            shutil.copyfile(path, temporary / path.name)
+        files = [temporary / STATE, *(temporary / path.name for path in beside)]
+        told = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files}
         (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": told}, indent=2), "utf-8")
-        for path in (temporary / STATE, temporary / MANIFEST, temporary):
+        for path in (*files, temporary / MANIFEST, temporary):
             _durable(path)
         if target.exists():  # a step that is played again after a return to an older state
-            shutil.rmtree(target)
+            target.rename(old)  # at once: removed file by file it could be met half there, and would pass for damaged
         temporary.rename(target)
         _durable(folder)
     except (OSError, RuntimeError) as error:  # torch calls a full disk a RuntimeError
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
         older = ", ".join(path.name for path in _states(folder)) or "none"
         raise UserError(
             f"The state of step {step} could not be saved in {folder} ({_why(folder, error)}). Older ones are intact: "
@@ -67,8 +72,7 @@ def save(folder: Path, step: int, state: State, keep: int) -> None:
         raise UserError(f"{target} does not read back as it was written ({problem}). Is the disk failing? Older states "
                         f"are intact; give the run another disk with --run after copying {folder.parent}.")  # fmt: skip
     newer = [path for path in _states(folder) if int(path.name) > step]  # damaged ones, passed over by a resume
-    for old in [*_states(folder)[: -keep - len(newer)], *newer]:
-        shutil.rmtree(old, ignore_errors=True)
+    _remove(old, *_states(folder)[: -keep - len(newer)], *newer)
 
 
 def newest(folder: Path, device: torch.device) -> tuple[State | None, list[str]]:
@@ -85,6 +89,11 @@ def newest(folder: Path, device: torch.device) -> tuple[State | None, list[str]]
             continue
         return state, passed
     return None, passed
+
+
+def copies(folder: Path, name: str) -> list[Path]:
+    """The copies of a file that the saved states keep, newest first."""
+    return [path / name for path in reversed(_states(folder)) if (path / name).is_file()]
 
 
 def damage(path: Path) -> str:
@@ -128,7 +137,7 @@ def sweep(run: Path) -> None:
     """Removes what writers that were killed have left half done."""
     for left in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp")]:
         if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+            _remove(left)
         else:
             left.unlink(missing_ok=True)
 
@@ -137,6 +146,11 @@ def _states(folder: Path) -> list[Path]:
     """The folders of saved states, oldest first."""
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted((path for path in found if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _durable(path: Path) -> None:

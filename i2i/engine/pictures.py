@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from torchvision.utils import make_grid
 
 SMALLEST = 96  # pixels: narrower pictures are enlarged, so that people can see what is there
 TITLE = 90  # pixels for the titles on the left
+INK = "#0a0b0c"  # stands for the colour of a page's text
+
+Curve = tuple[Sequence[int], Sequence[float]]  # steps, values
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
@@ -62,20 +66,52 @@ def scatter(clouds: Mapping[str, Tensor]) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def curves(steps: Sequence[int], lines: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """One panel for each group of lines, side by side, as an SVG element."""
+def curves(groups: Mapping[str, Mapping[str, Curve]], across: int = 3, best: int | None = None) -> str:
+    """A panel for each group of lines, up to `across` in a row, as an SVG element in the page's own ink and font.
+
+    groups: panel → line → (steps, values). `best`: a step to mark in each panel.
+    """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2 * max(1, len(lines)), 3.2), layout="constrained")
-    for panel, (title, group) in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines.items(), strict=True):
-        for name, values in group.items():
-            panel.plot(steps, np.asarray(values, dtype=float), label=name, linewidth=1.2)
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel("step", fontsize=9)
-        panel.grid(alpha=0.25)
-        panel.legend(fontsize=8, frameon=False)
-    buffer = io.StringIO()
-    # Without the metadata (a date, and addresses of vocabularies) and the namespaces, which HTML knows by itself.
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    across = max(2, min(across, len(groups)))
+    down = math.ceil(len(groups) / across)
+    parts = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+    # Text stays text, and its colour is named by the page: one drawing serves a light and a dark one.
+    theme: dict[Any, Any] = dict.fromkeys(parts, INK) | {"svg.fonttype": "none", "svg.hashsalt": "i2i", "font.size": 9}
+    with rc_context(theme):
+        figure = Figure(figsize=(4.2 * across, 2.6 * down), layout="constrained")
+        cells = figure.subplots(down, across, squeeze=False).flat
+        for (title, lines), panel in zip(groups.items(), cells, strict=False):
+            for name, (steps, values) in lines.items():
+                (line,) = panel.plot(*thinned(steps, values), label=name, linewidth=1.3)
+                if best in steps:
+                    panel.plot(best, values[steps.index(best)], "o", color=line.get_color(), markersize=5)
+            if best is not None:
+                panel.axvline(best, color=INK, alpha=0.5, linewidth=0.8, linestyle=":")
+            panel.set_title(title, fontsize=10)
+            panel.locator_params("x", nbins=5)
+            panel.grid(alpha=0.15, color=INK)
+            panel.spines[["top", "right"]].set_visible(False)
+            if list(lines) != [title]:
+                panel.legend(fontsize=8, frameon=False)
+        for panel in cells:  # what is left of the last row
+            panel.set_visible(False)
+        buffer = io.StringIO()
+        # Without the metadata (a date, addresses of vocabularies) and the namespaces, which HTML knows by itself.
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     text = buffer.getvalue()
-    return re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    return re.sub(r"(font: [^']*)'[^;\"]*", r"\1system-ui, sans-serif", text.replace(INK, "currentColor"))
+
+
+def thinned(steps: Sequence[int], values: Sequence[float], most: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points: means over neighbours, so that a long run's page stays small and its trend visible."""
+    x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+    width = math.ceil(len(x) / most)
+    if width <= 1:
+        return x, y
+    starts = np.arange(0, len(x), width)
+    count = np.diff(np.append(starts, len(x)))
+    return np.add.reduceat(x, starts) / count, np.add.reduceat(y, starts) / count

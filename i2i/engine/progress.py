@@ -1,4 +1,4 @@
-"""The progress bar of a training run: step, losses, pictures a second, waiting for data, time left."""
+"""The progress bar of a training run: step, losses, validation score, pictures a second, waiting, time left."""
 
 from types import TracebackType
 from typing import Self
@@ -7,14 +7,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from i2i.engine.loop import Tick
-from i2i.engine.monitor import Log
+from i2i.engine.monitor import Lines, Log
 
 
 class Bar:
     """Drawn on a terminal; elsewhere (a log file, CI) one plain line each time about 5 % more is done."""
 
-    def __init__(self, log: Log, done: int, steps: int, console: Console) -> None:
-        self.log, self.console = log, console
+    def __init__(
+        self,
+        log: Log,
+        done: int,
+        steps: int,
+        console: Console,
+        validation: Lines | None = None,
+        criterion: tuple[str, bool] | None = None,
+    ) -> None:
+        """`criterion`: the validation score to show, and whether larger is better."""
+        self.log, self.console, self.validation, self.criterion = log, console, validation, criterion
         self.progress = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"), TimeElapsedColumn(), TextColumn("<"), TimeRemainingColumn(),
@@ -41,4 +50,16 @@ class Bar:
             return ""
         losses = "  ".join(f"{name.partition('/')[0][0]}/{name.partition('/')[2]} {value:.3f}"
                            for name, value in line["losses"].items())  # fmt: skip
-        return f"{losses}  {line['pictures_per_second']:.1f} pictures/s  data {100 * line['data_share']:.0f} %"
+        speed = f"{line['pictures_per_second']:.1f} pictures/s  data {100 * line['data_share']:.0f} %"
+        return "  ".join(part for part in (losses, self.score(), speed) if part)
+
+    def score(self) -> str:
+        """The newest validation score, with an arrow if it is the best so far: `perceptual 0.412 ↓`."""
+        if not self.validation or not self.criterion:
+            return ""
+        name, larger = self.criterion
+        scores = [line["scores"][name] for line in self.validation.lines if name in line["scores"]]
+        if not scores:
+            return ""
+        best = scores[-1] == (max if larger else min)(scores)
+        return f"{name.split('_')[0]} {scores[-1]:.3g}" + ((" ↑" if larger else " ↓") if best else "")

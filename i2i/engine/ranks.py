@@ -6,7 +6,9 @@ a step, with players frozen and thawed in between, and there such wrappers stop 
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,10 +17,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from i2i.errors import UserError
+
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of the `world` processes this one is; `local` counts those on its own machine."""
+    """Which of the `world` processes this one is; `local` counts those on its own machine.
+
+    Where one process waits for the others, UserError is raised if they do not come.
+    """
 
     rank: int = 0
     world: int = 1
@@ -34,7 +41,8 @@ class Ranks:
         if self.world == 1:
             return list(gradients), values
         flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), values])
-        dist.all_reduce(flat)
+        with self._waiting():
+            dist.all_reduce(flat)
         flat /= self.world
         *parts, means = flat.split([*(gradient.numel() for gradient in gradients), values.numel()])
         return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)], means
@@ -44,19 +52,48 @@ class Ranks:
         if self.world == 1:
             return [thing]
         things: list[Any] = [None] * self.world if self.first else []
-        dist.gather_object(thing, things if self.first else None)
+        with self._waiting():
+            dist.gather_object(thing, things if self.first else None)
+        return things
+
+    def everywhere(self, thing: Any) -> list[Any]:
+        """What each rank has, by rank, on all of them. Every rank must call it; none goes on before all have."""
+        if self.world == 1:
+            return [thing]
+        things: list[Any] = [None] * self.world
+        with self._waiting():
+            dist.all_gather_object(things, thing)
         return things
 
     def check_equal(self, tensors: Iterable[Tensor]) -> None:
         """Raises RuntimeError, on all ranks, when these are not the same on every rank, bit for bit."""
         if self.world == 1:
             return
-        sums: list[Any] = [None] * self.world
-        dist.all_gather_object(sums, digest(tensors))
+        sums = self.everywhere(digest(tensors))
         if len(set(sums)) > 1:
             raise RuntimeError(
                 f"the ranks' weights have diverged: {[told[:8] for told in sums]}. This is a bug of i2i."
             )
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Torch's errors of a rank that is too late, or gone, in words. Gloo's; NCCL ends the process by itself."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            late = "timed out" in str(error).lower()
+            raise UserError(
+                f"Process {self.rank} of {self.world} (counted from 0) "
+                + (
+                    "has waited for the others as long as the recipe's `timeout` allows, and gives up: one of them "
+                    "hangs, or needs longer for a step, a validation or a saved state (then --set timeout=SECONDS)."
+                    if late
+                    else f"has lost another one ({_short(error)}), whose own last words say why."
+                )
+                + " The same command goes on from the last saved state."
+            ) from error
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -74,14 +111,39 @@ def from_torchrun() -> Ranks:
 
 
 def join(device: torch.device, timeout: int) -> Ranks:
-    """Meets the other processes, if there are any. A rank that is waited for longer than `timeout` seconds is lost:
-    the waiting ones then raise RuntimeError."""
+    """Meets the other processes, if there are any. Who is waited for longer than `timeout` seconds is lost: the waiting
+    ones then raise UserError. It is raised here, too, if they cannot meet."""
     ranks = from_torchrun()
     if ranks.world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=timeout))
+        # Gloo beside NCCL carries what lies in the computer's memory: a history must not pass through the GPU's.
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        patience = timedelta(seconds=timeout)
+        try:
+            store, rank, world = next(dist.rendezvous("env://", timeout=patience))
+            store = dist.PrefixStore(_attempt(), store)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=patience)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"Process {ranks.rank} of {ranks.world} (counted from 0) could not meet the others ({_short(error)}). "
+                f"Start them with torchrun, see docs/distributed.md; without it, unset RANK and WORLD_SIZE."
+            ) from error
     return ranks
+
+
+def _attempt() -> str:
+    """A name for what these processes tell each other. When torchrun starts them again, its store still holds where the
+    dead ones listened. On several machines their numbers of restarts differ; docs/distributed.md has a variable instead.
+    """
+    told = os.environ
+    alone = told.get("GROUP_WORLD_SIZE", "1") == "1"
+    return f"attempt{told.get('TORCHELASTIC_RESTART_COUNT', '0')}" if alone else "attempt"
 
 
 def leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _short(error: Exception) -> str:
+    """An error's first sentence, without the place in torch's source before it."""
+    return re.split(r"\. |\n", re.sub(r"^\[[^]]*\] ", "", str(error).strip()))[0].rstrip(".")

@@ -1,5 +1,27 @@
-"""How close translated pictures are to the truth. One value a picture, so that intervals can be given."""
+"""How good pictures are: against their truth, one value a picture; as a set beside the real ones; with intervals."""
 
+from i2i.metrics.distribution import compare, diversity, fid, kid, relative_diversity
+from i2i.metrics.features import Features, network
+from i2i.metrics.intervals import Interval, jackknife, mean
 from i2i.metrics.paired import chroma, correlation, l1, psnr, ssim
+from i2i.metrics.perceptual import distance, perceptual
 
-__all__ = ["chroma", "correlation", "l1", "psnr", "ssim"]
+__all__ = [
+    "Features",
+    "Interval",
+    "chroma",
+    "compare",
+    "correlation",
+    "distance",
+    "diversity",
+    "fid",
+    "jackknife",
+    "kid",
+    "l1",
+    "mean",
+    "network",
+    "perceptual",
+    "psnr",
+    "relative_diversity",
+    "ssim",
+]

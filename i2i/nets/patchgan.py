@@ -49,7 +49,7 @@ class PatchGAN(nn.Module):
             channels = [inputs, *(width * min(2**depth, 8) for depth in range(layers + 1)), 1]
 
         last = len(steps) - 1
-        self.stages = nn.ModuleList()
+        self.stages = nn.Sequential()
         for depth, stride in enumerate(steps):
             normed = 0 < depth < last
             bias = needs_bias(norm) if normed else True
@@ -71,7 +71,8 @@ class PatchGAN(nn.Module):
         return outputs
 
     def forward(self, x: Tensor) -> Tensor:  # n i h w
-        return self.features(x)[-1]  # n 1 p q, logits
+        check_input("PatchGAN", x, self.inputs, minimum=self.minimum)
+        return self.stages(x)  # n 1 p q, logits
 
 
 class PatchGANSpec(InitSpec):

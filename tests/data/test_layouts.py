@@ -209,6 +209,8 @@ def test_an_empty_split_folder_is_an_error(tmp_path: Path, spec: Make, fill: Fil
         ({"layout": "paired", "crop": 8, "root": "x", "derive": {"a": {"kind": "edges", "low": 0.5}}}, "low <= high"),
         ({"layout": "paired", "crop": 8, "root": "x", "split": {"val": 0.5, "test": 0.5}}, "leave pictures"),
         ({"layout": "paired", "crop": 8, "root": "x", "flipp": True}, "Extra inputs"),
+        ({"layout": "paired", "crop": 8, "root": "x", "skip": 0.6}, "less than or equal to 0.5"),
+        ({"layout": "paired", "crop": 8, "root": "x", "cache": "on"}, "'auto' or 'off'"),
         ({"layout": "pairs", "crop": 8, "root": "x"}, "paired"),
         ({"layout": "paired", "crop": 8, "root": "x", "augment": ["ColourJitter"]}, "mean ColorJitter"),
         (

@@ -1,0 +1,190 @@
+"""The cheap scores that a model gets while it is trained, on pictures that it is not trained with.
+
+Shapes: n pictures, c channels, h w size; pictures are in [-1, 1].
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from statistics import fmean
+
+import torch
+from torch import Tensor, nn
+
+from i2i import metrics
+from i2i.data import LabelledData, MixtureData, PairedData, UnpairedData, fixed
+from i2i.engine.settings import Settings
+from i2i.errors import UserError, suggest
+from i2i.models import MODELS
+
+BATCH = 16  # pictures at a time
+PAIRED = ("l1", "psnr", "ssim", "correlation", "perceptual_efflite0")
+SETS = ("fid_efflite0", "kid_efflite0", "diversity")
+LARGER_IS_BETTER = ("psnr", "ssim", "correlation", "diversity")
+
+
+def nothing() -> None:
+    """What `watch` does unless told otherwise."""
+
+
+def validate(
+    settings: Settings,
+    product: Mapping[str, nn.Module],
+    device: torch.device,
+    *,
+    split: str = "val",
+    limit: int = 256,
+    watch: Callable[[], None] = nothing,
+) -> dict[str, float]:
+    """Scores of `product` (`a2b`, `b2a` or `generator` → network) on up to `limit` pictures spread over a split.
+
+    Paired data: means of L1, PSNR, SSIM, correlation and perceptual distance to the truth. Unpaired data, for each
+    direction and as means over them: FID, KID and diversity beside the other side's pictures, and for a direction whose
+    opposite exists `cycle`, the L1 of there and back. Pictures from noise: FID, KID and diversity. Points, and sets of
+    one picture, have no such scores: {}.
+    Networks may be in training; they come back as they were, and no global random numbers are used up. `watch` is
+    called before each batch, and may raise to leave. Raises UserError if there is no such split.
+    """
+    data = settings.data
+    if isinstance(data, MixtureData):
+        return {}
+    pictures = fixed(data, split, limit)
+    with at_rest(product.values(), device):
+        if isinstance(data, PairedData):
+            inputs, truth = pictures
+            return _against_truth(product["a2b"], inputs, truth, device, watch)
+        real = pictures[0] if isinstance(data, LabelledData | UnpairedData) else pictures
+        assert isinstance(real, Tensor)
+        if len(real) < 2:
+            return {}
+        if isinstance(data, UnpairedData):
+            return _translators(product, dict(zip("ab", pictures, strict=True)), device, watch)
+        fakes = sampled(settings, product["generator"], len(real), device)
+        return _as_a_set(pooled(fakes, device, watch), pooled(real.split(BATCH), device, watch))
+
+
+def criterion(settings: Settings) -> tuple[str, bool]:
+    """The score of `validate` that chooses the best model, and whether larger is better: `select`, or the layout's own.
+
+    That is the perceptual distance for paired data, and KID elsewhere: unlike FID it is right for few pictures. Points
+    have no scores, so no best model either. Raises UserError if `select` is none of the scores that there will be.
+    """
+    known = names(settings)
+    own = "perceptual_efflite0" if isinstance(settings.data, PairedData) else "kid_efflite0"
+    chosen = settings.select or own
+    if settings.select and chosen not in known:
+        told = suggest(chosen, known) or " Points have none; leave `select` out."
+        raise UserError(f"recipe.select: {chosen!r} is no score of this validation.{told}")
+    return chosen, chosen.split("/")[-1] in LARGER_IS_BETTER
+
+
+def names(settings: Settings) -> tuple[str, ...]:
+    """The names of what `validate` returns for a recipe."""
+    if isinstance(settings.data, MixtureData):
+        return ()
+    if isinstance(settings.data, PairedData):
+        return PAIRED
+    if not isinstance(settings.data, UnpairedData):
+        return SETS
+    with torch.device("meta"):  # only to know its directions: nothing is allocated, no random numbers are drawn
+        product = MODELS[type(settings)](settings).product()
+    columns = (*SETS, "cycle") if len(product) == 2 else SETS
+    return (*columns, *(f"{direction}/{column}" for direction in product for column in columns))
+
+
+def against_truth(
+    fake: Tensor, real: Tensor, fake_seen: metrics.Features, real_seen: metrics.Features
+) -> dict[str, Tensor]:
+    """n values for each of PAIRED; `..._seen` are the features of efflite0."""
+    return {
+        "l1": metrics.l1(fake, real),
+        "psnr": metrics.psnr(fake, real),
+        "ssim": metrics.ssim(fake, real),
+        "correlation": metrics.correlation(fake, real),
+        "perceptual_efflite0": metrics.distance(fake_seen.stages, real_seen.stages),
+    }
+
+
+def sampled(settings: Settings, generator: nn.Module, n: int, device: torch.device) -> Iterator[Tensor]:
+    """n pictures of a generator from noise, BATCH at a time; the noise is torch's global one."""
+    latent = MODELS[type(settings)].latent(settings, n)  # all at once, so that classes come in equal shares
+    for parts in zip(*(part.split(BATCH) for part in latent), strict=True):
+        yield generator(*(part.to(device) for part in parts))
+
+
+def pooled(
+    batches: Iterable[Tensor], device: torch.device, watch: Callable[[], None], features: str = "efflite0"
+) -> Tensor:
+    """The feature vectors of batches of pictures, n d on the CPU."""
+    see = metrics.network(features, device)
+    found = []
+    for pictures in batches:
+        watch()
+        found.append(see(pictures.to(device)).pooled.cpu())
+    return torch.cat(found)
+
+
+def _against_truth(
+    translate: nn.Module, inputs: Tensor, truth: Tensor, device: torch.device, watch: Callable[[], None]
+) -> dict[str, float]:
+    see = metrics.network("efflite0", device)
+    values: dict[str, list[Tensor]] = {name: [] for name in PAIRED}
+    for x, y in zip(inputs.to(device).split(BATCH), truth.to(device).split(BATCH), strict=True):
+        watch()
+        fake = translate(x)
+        for name, value in against_truth(fake, y, see(fake), see(y)).items():
+            values[name].append(value)
+    return {name: torch.cat(parts).mean().item() for name, parts in values.items()}
+
+
+def _translators(
+    product: Mapping[str, nn.Module], sides: Mapping[str, Tensor], device: torch.device, watch: Callable[[], None]
+) -> dict[str, float]:
+    real = {side: pooled(pictures.split(BATCH), device, watch) for side, pictures in sides.items()}
+    ways = {}
+    for way, there in product.items():
+        source, target = way.split("2")
+        ways[way] = _one_way(there, product.get(f"{target}2{source}"), sides[source], real[target], device, watch)
+    means = {column: fmean(found[column] for found in ways.values()) for column in next(iter(ways.values()))}
+    return means | {f"{way}/{column}": value for way, found in ways.items() for column, value in found.items()}
+
+
+def _one_way(
+    there: nn.Module,
+    back: nn.Module | None,
+    inputs: Tensor,
+    real: Tensor,
+    device: torch.device,
+    watch: Callable[[], None],
+) -> dict[str, float]:
+    see = metrics.network("efflite0", device)
+    seen, cycle = [], []
+    for x in inputs.split(BATCH):
+        watch()
+        x = x.to(device)
+        fake = there(x)
+        seen.append(see(fake).pooled.cpu())
+        if back is not None:
+            cycle.append(metrics.l1(back(fake), x))
+    found = _as_a_set(torch.cat(seen), real)
+    return found | {"cycle": torch.cat(cycle).mean().item()} if cycle else found
+
+
+def _as_a_set(fake: Tensor, real: Tensor) -> dict[str, float]:
+    values = (metrics.fid(fake, real), metrics.kid(fake, real), metrics.relative_diversity(fake, real))
+    return dict(zip(SETS, values, strict=True))
+
+
+@contextmanager
+def at_rest(networks: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
+    """In eval mode, without gradients, with random numbers of their own; afterwards all is as it was."""
+    parts = [part for network in networks for part in network.modules()]
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        with torch.no_grad(), torch.random.fork_rng([torch.cuda.current_device()] if device.type == "cuda" else []):
+            torch.manual_seed(0)
+            yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
