@@ -97,10 +97,29 @@ def upsample2x(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4] 
     if kind == "transposed":
         extra = kernel % 2  # an odd kernel comes out one pixel short of twice the size
         return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=extra, bias=bias)
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias),
-    )
+    return ResizeConv(inputs, outputs, bias)
+
+
+class ResizeConv(nn.Conv2d):
+    """Nearest ×2, then a 3×3 convolution, computed as one 4×4 transposed convolution of stride 2.
+
+    Two neighbours of an enlarged picture are one pixel, so their weights can be summed beforehand: in a row, with weights
+    t m b, the pixel 2i is t·x[i-1] + (m + b)·x[i], and 2i + 1 is (t + m)·x[i] + b·x[i+1]. Exactly the same function with
+    4 instead of 9 multiply-adds for each output and channel, and no enlarged picture in memory.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:  # n i h w
+        weight = _phases(_phases(self.weight, 2), 3).transpose(0, 1)  # i o 4 4
+        return F.conv_transpose2d(input, weight, self.bias, stride=2, padding=1)  # n o 2h 2w
+
+
+def _phases(weight: Tensor, dim: int) -> Tensor:
+    """Three weights along `dim` → the four of the transposed convolution."""
+    top, middle, bottom = weight.unbind(dim)
+    return torch.stack([bottom, middle + bottom, top + middle, top], dim)
 
 
 def spectral_norm(layer: nn.Module, on: bool = True) -> nn.Module:

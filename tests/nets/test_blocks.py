@@ -119,3 +119,19 @@ def test_a_wrong_input_error_prints_expected_and_got(shape):
 def test_a_wrong_shape_error_prints_expected_and_got():
     with pytest.raises(ValueError, match="Net expected n × 3 × 8 × 8; got 1 × 3 × 16 × 16"):
         check_shape("Net", torch.zeros(1, 3, 16, 16), 3, 8, 8)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (6, 7)])
+def test_resize_conv_is_nearest_times_two_and_a_3x3_convolution(size: tuple[int, int], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = upsample2x("resize-conv", 3, 5, bias=bias).double()
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    plain = nn.functional.conv2d(nn.functional.interpolate(x, scale_factor=2), layer.weight, layer.bias, padding=1)
+    ours = layer(x)
+    assert ours.shape == plain.shape
+    assert (ours - plain).abs().max() < 1e-12
+    weights = torch.randn_like(plain)
+    wanted = torch.autograd.grad((plain * weights).sum(), [x, *layer.parameters()], retain_graph=True)
+    found = torch.autograd.grad((ours * weights).sum(), [x, *layer.parameters()])
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(wanted, found, strict=True))
