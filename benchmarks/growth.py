@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,12 +24,15 @@ import numpy as np
 import torch
 from common import build, interleaved, machine, pictures, settings_of
 from PIL import Image
-from statistics import median
 
 from i2i.data import Batches
 from i2i.engine.memory import Peak, told
 
 BASE = {"size": 64, "width": 16, "batch": 4}
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cyclegan": ("unpaired", {"kind": "resnet", "blocks": 6}),
+    "pix2pix": ("paired", {"kind": "unet", "levels": 5}),
+}
 ROWS = {"size": [32, 64, 128], "width": [8, 16, 32], "batch": [1, 2, 4, 8]}
 
 
@@ -36,8 +40,7 @@ def measured(model: str, rounds: int, device: torch.device, runs: Iterable[dict[
     """Seconds and peak bytes of a step for each of these sizes, interleaved."""
     calls, bytes_ = {}, []
     for number, of in enumerate(runs):
-        generator: dict[str, Any] = {"cyclegan": {"kind": "resnet", "blocks": 6}, "pix2pix": {"kind": "unet", "levels": 5}}[model]
-        layout = {"cyclegan": "unpaired", "pix2pix": "paired"}[model]
+        layout, generator = NETWORKS[model]
         settings = settings_of(
             model,
             batch=of["batch"],
@@ -92,14 +95,13 @@ def of_pictures(lengths: list[int], rounds: int, device: torch.device) -> None:
             for i in range(length):
                 os.link(picture, train / f"{i:07d}.png")
             settings = settings_of("dcgan", data={"layout": "unlabelled", "root": str(train), "crop": 32})
-            streams: list[Batches] = []
-            calls = {
-                "open": lambda data=settings.data, kept=streams: kept.append(Batches(data, "train", 8, 0, device)),
-                "next": lambda kept=streams: next(kept[0]),
-            }
-            times = interleaved(calls, rounds, torch.device("cpu"))
-            for stream in streams:
-                stream.close()
+            stream = Batches(settings.data, "train", 8, 0, device)
+            times = interleaved(
+                {"open": lambda data=settings.data: Batches(data, "train", 8, 0, device).close(),
+                 "next": lambda stream=stream: next(stream)},
+                max(5, rounds), torch.device("cpu"),
+            )  # fmt: skip
+            stream.close()
             opened.append(median(times["open"]))
             fetched.append(median(times["next"]))
             print(f"{length:<14}{opened[-1]:10.3f}{exponent(opened, lengths, at):>10}{1000 * fetched[-1]:17.2f}"

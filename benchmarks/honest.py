@@ -50,7 +50,7 @@ def table(title: str, rows: dict[str, Scores], direction: str = "") -> None:
     print(f"{'':28}" + "".join(f"{name:>13}" for name in COLUMNS))
     first = next(iter(rows.values()))
     answers = {label: scores.rows["model"] for label, scores in rows.items()}
-    answers |= {name: row for name, row in first.rows.items() if name != "model"}
+    answers |= {name: row for name, row in first.rows.items() if name != "model" and "l1" in row}
     for label, row in answers.items():
         print(f"{label:28}" + "".join(f"{row[name][0]:13.3f}" for name in COLUMNS))
 

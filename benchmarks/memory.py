@@ -74,7 +74,7 @@ def table(name: str, rounds: int, batch: int | None, device: torch.device) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["cyclegan", "pix2pix"], choices=["cyclegan", "pix2pix"])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--batch", type=int, help="default: the recipe's, 4 for cyclegan and 16 for pix2pix")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)

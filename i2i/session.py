@@ -71,7 +71,8 @@ class Session:
         Raises Stopped, with the state saved, after SIGINT or SIGTERM; UserError for non-finite steps that returning
         to older states did not cure, for a device whose memory is too small, and for a disk that is full.
         """
-        self.run.mkdir(parents=True, exist_ok=True)
+        if self.ranks.first:
+            self.run.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.callback(lambda: self.batches.close())
             watch = stack.enter_context(Watch())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from i2i import api, cli, evaluation, session, zoo
+from i2i import api, cli, session, zoo
 from i2i.engine import checkpoint, loop, monitor, report
 from i2i.errors import Stopped, UserError
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from together import Raised, together
 
 from i2i import api, recipe, zoo
-from i2i.engine import checkpoint
+from i2i.engine import checkpoint, monitor
 from i2i.engine.ranks import Ranks, digest
 from i2i.errors import Stopped
 from i2i.images import write
@@ -255,9 +255,15 @@ def test_nan_on_one_rank_brings_all_back_to_the_saved_state_and_they_go_on(
         assert answer["seen"][2] == answer["seen"][3]
         assert (answer["done"], answer["returns"]) == (6, 1)
     assert one["weights"] == other["weights"]
-    print(one["console"])
-    assert "Step 3 was not finite" in one["console"]
-    assert "back to step 2 at 0.5 of the rates" in one["console"]
+    (said,) = [line for line in one["console"].splitlines() if "not finite" in line]
+    assert said.startswith("Step 3 was not finite")
+    assert "back to step 2, at 0.5 of the learning rates" in said
+    assert "not finite" not in other["console"]
+    (alarm,) = monitor.read(tmp_path / "run", monitor.ALARMS)  # with the pictures of all ranks
+    shown = order_of([answer | {"seen": answer["seen"][2:3]} for answer in (one, other)])[3]
+    assert {path.split("numbered0/")[1] for path in alarm["files"]} == {
+        f"train{name}/{i}.png" for name, side in zip("AB", shown, strict=True) for i in side
+    }
 
 
 def test_nan_that_stays_ends_all_ranks_with_the_same_words(tmp_path: Path, tree: Callable[..., Tree]) -> None:

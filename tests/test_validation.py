@@ -172,20 +172,22 @@ def test_networks_are_at_test_while_they_are_looked_at(paired: Settings) -> None
     assert network.training
 
 
-@pytest.mark.parametrize("model", ["pix2pix", "cyclegan", "dcgan"])
-def test_whoever_watches_can_leave(model: str, tiny: Tree) -> None:
+@pytest.mark.parametrize(("model", "batches"), [("pix2pix", 1), ("cyclegan", 4), ("dcgan", 2)])
+def test_whoever_watches_can_leave_before_every_batch(model: str, batches: int, tiny: Tree) -> None:
     chosen = settings(tiny(model))
     product = MODELS[type(chosen)](chosen).product()
-    asked = []
+    asked: list[int] = []
+    validate(chosen, product, CPU, split="train", watch=lambda: asked.append(1))
+    assert len(asked) == batches  # each side or set is one, of the real pictures and of the answers
 
     def watch() -> None:
         asked.append(1)
-        raise Stopped("enough")
+        if len(asked) == 2 * batches:
+            raise Stopped("enough")
 
     before = torch.get_rng_state()
     with pytest.raises(Stopped):
         validate(chosen, product, CPU, split="train", watch=watch)
-    assert len(asked) == 1
     assert torch.equal(torch.get_rng_state(), before)
     assert all(network.training for network in product.values())
 

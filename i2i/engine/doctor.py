@@ -227,7 +227,8 @@ def inversion(view: View) -> Alarm | None:
 
     With the truth at hand, output ↔ truth decides: edges → photo is darker where its input is lighter, and right.
     """
-    if view.source is None or view.source.shape[-2:] != view.output.shape[-2:]:
+    shown = (view.source, view.output, view.real) if view.registered else (view.source, view.output)
+    if view.source is None or len({pictures.shape[-2:] for pictures in shown if pictures is not None}) > 1:
         return None
     n = min(len(view.source), len(view.real))
     own = correlation(view.source, view.output).mean().item()
@@ -257,8 +258,8 @@ def checkerboard(view: View) -> Alarm | None:
         return None
     return Alarm(
         f"{view.name}/checkerboard",
-        f"A pattern of period {2 if 2 in CORNERS[at] else 4} pixels stands out {standing[at]:.3g} times from the frequencies around it (in "
-        f"real pictures {usual[at]:.1f} times), at {grey[at]:.1f} of 255 grey levels.",
+        f"A pattern of period {2 if 2 in CORNERS[at] else 4} pixels stands out {standing[at]:.3g} times from the "
+        f"frequencies around it (in real pictures {usual[at]:.3g} times), at {grey[at]:.1f} of 255 grey levels.",
         "the newest sample grid, enlarged",
         "In a new run enlarge before convolving, `--set generator.upsample=resize-conv`."
         if view.source is not None

@@ -131,12 +131,11 @@ def join(device: torch.device, timeout: int) -> Ranks:
 
 
 def _attempt() -> str:
-    """A name for what these processes tell each other. When torchrun starts them again, its store still holds where the
-    dead ones listened. On several machines their numbers of restarts differ; docs/distributed.md has a variable instead.
+    """A name for where these processes tell each other how they are reached: when torchrun starts them again, its store
+    still holds what the dead ones told. Machines count restarts differently: docs/distributed.md has a variable for that.
     """
-    told = os.environ
-    alone = told.get("GROUP_WORLD_SIZE", "1") == "1"
-    return f"attempt{told.get('TORCHELASTIC_RESTART_COUNT', '0')}" if alone else "attempt"
+    one_machine = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    return f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if one_machine else "attempt"
 
 
 def leave() -> None:

@@ -100,11 +100,10 @@ def _test(told: Mapping[str, Any]) -> str:
         if not answer.startswith("model"):
             rows[answer] = row
             continue
-        rows[f"<strong>{_text(answer)}</strong>, {'best and final' if best and same else 'final'}"] = row
+        model = f"<strong>{_text(answer)}</strong>"
+        rows[f"{model}, {'best and final' if best and same else 'final'}"] = row
         if best and not same:
-            rows[f"<strong>{_text(answer)}</strong>, best (step {told['best_step']:,})"] = best["scores"].get(
-                answer, {}
-            )
+            rows[f"{model}, best (step {told['best_step']:,})"] = best["scores"].get(answer, {})
     chosen = f" The best model is chosen by {_text(told['chosen_by'])} on the val split." if "chosen_by" in told else ""
     what = f"{final.get('pictures', '?')} pictures of the {_text(final.get('split', 'test'))} split, scored once"
     return f"<p>{what}; ± is a 95 % interval.{chosen}</p>{_table(rows)}"
@@ -124,7 +123,7 @@ def _seeds(told: Mapping[str, Any]) -> str:
 
 def _table(rows: Mapping[str, Row]) -> str:
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    head = _cells(["", *(_text(name) for name in columns)], "th")
+    head = _cells(["", *(_text(name).replace("_", "_<wbr>") for name in columns)], "th")
     body = [_cells([name, *(_score(column, row.get(column)) for column in columns)]) for name, row in rows.items()]
     return f"<div class=wide><table>{head}{''.join(body)}</table></div>"
 
@@ -154,10 +153,8 @@ def _validation(lines: Sequence[Line], criterion: tuple[str, bool] | None) -> st
     for name in names:
         told = [(line["step"], line["scores"][name]) for line in lines if name in line["scores"]]
         way, _, score = name.rpartition("/")
-        groups.setdefault(score, {})[way or ("mean" if ways else score)] = (
-            [step for step, _ in told],
-            [value for _, value in told],
-        )
+        label = way or ("mean" if ways else score)
+        groups.setdefault(score, {})[label] = ([step for step, _ in told], [value for _, value in told])
     best, note = None, ""
     if criterion and any(criterion[0] in line["scores"] for line in lines):
         name, larger = criterion

@@ -103,9 +103,9 @@ def upsample2x(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4] 
 class ResizeConv(nn.Conv2d):
     """Nearest ×2, then a 3×3 convolution, computed as one 4×4 transposed convolution of stride 2.
 
-    Two neighbours of an enlarged picture are one pixel, so their weights can be summed beforehand: in a row, with weights
-    t m b, the pixel 2i is t·x[i-1] + (m + b)·x[i], and 2i + 1 is (t + m)·x[i] + b·x[i+1]. Exactly the same function with
-    4 instead of 9 multiply-adds for each output and channel, and no enlarged picture in memory.
+    Two neighbours of an enlarged picture are one pixel, so their weights can be summed beforehand: in a row, with the
+    weights t m b, pixel 2i is t·x[i-1] + (m + b)·x[i], and 2i + 1 is (t + m)·x[i] + b·x[i+1]. Exactly the same function
+    with 4 instead of 9 multiply-adds for each output and channel, and no enlarged picture in memory.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool) -> None:

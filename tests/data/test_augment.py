@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i.data.augment import crop, resize
+from i2i.data.augment import crop, mirrored, resize
 
 SMOOTH = np.asarray(
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize((320, 240), 2)
@@ -60,3 +60,10 @@ def test_a_window_reaches_every_place() -> None:
     picture = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
     corners = {crop(picture, 3, y, x)[0, 0, 0].item() for y in (0, 0.49, 0.51, 1) for x in (0, 0.49, 0.51, 1)}
     assert corners == {0, 1, 4, 5}
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 7, 3), (64, 50, 3), (200, 100, 1)])
+def test_a_mirror_swaps_left_and_right_alone(shape: tuple[int, int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    picture.setflags(write=False)  # as the cache gives it
+    assert np.array_equal(mirrored(picture), picture[:, ::-1])

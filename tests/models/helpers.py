@@ -63,18 +63,20 @@ def session(settings: Settings, run: Path) -> Session:
 
 
 def cheap(patch: pytest.MonkeyPatch) -> None:
-    """No estimates, no report, and scores that cost nothing: a number made of the weights' bytes, so that any step may be the best.
+    """No estimates, no report, and scores that cost nothing: `l1` is best at step 4, `bits` tells of every bit."""
+    scored: list[int] = []  # the step that is being validated
 
-    It differs as soon as one bit of the weights does.
-    """
-
-    def scores(networks: Mapping[str, torch.nn.Module]) -> dict[str, float]:
+    def bits(networks: Mapping[str, torch.nn.Module]) -> float:
         told = digest(value for _, network in sorted(networks.items()) for value in network.state_dict().values())
-        return {"l1": int(told[:12], 16) / 2**48}
+        return int(told[:12], 16) / 2**48
+
+    def remembering(self: Session, *arguments: Any) -> None:
+        scored[:] = [self.done]
+        validate_at(self, *arguments)
 
     def validate(_: Any, product: Any, *__: Any, watch: Callable[[], None], **___: Any) -> dict[str, float]:
         watch()
-        return scores(product)
+        return {"l1": abs(scored[0] - 4.5), "bits": bits(product)}
 
     class Told:
         def __init__(self, found: dict[str, float]) -> None:
@@ -85,8 +87,10 @@ def cheap(patch: pytest.MonkeyPatch) -> None:
 
     def of_model(model: zoo.Model, *_: Any, watch: Callable[[], None], **__: Any) -> Told:
         watch()
-        return Told(scores(model.product))
+        return Told({"l1": model.step, "bits": bits(model.product)})
 
+    validate_at = Session._validate
+    patch.setattr(Session, "_validate", remembering)
     patch.setattr(session_module, "fitted", lambda settings, *_: settings)
     patch.setattr(session_module, "validate", validate)
     for module in (session_module, evaluation):
