@@ -100,9 +100,9 @@ def machine(device: torch.device) -> str:
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    model = names[0] if names else platform.machine()
     return (
-        f"on {device.type}: {torch.get_num_threads()} threads of {cores} cores, {names[0] if names else platform.machine()}"
-        f"{gpu}, torch {torch.__version__}"
+        f"on {device.type}: {torch.get_num_threads()} threads of {cores} cores, {model}{gpu}, torch {torch.__version__}"
     )
 
 

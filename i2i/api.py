@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.progress import track
 
 from i2i import evaluation, images, recipe, zoo
+from i2i.cost import say
+from i2i.data import open_split
 from i2i.engine import checkpoint, report
 from i2i.engine.pictures import scatter, sheet
 from i2i.engine.ranks import Ranks, from_torchrun, join, leave
 from i2i.engine.settings import Settings
 from i2i.engine.watch import Watch
-from i2i.errors import UserError, suggest
+from i2i.errors import Stopped, UserError, suggest
 from i2i.models import MODELS
 from i2i.results import conclude, over_seeds
 from i2i.scores import Scores
@@ -84,6 +86,8 @@ def train(
     best by validation. Started by torchrun, all its processes train one model. Raises UserError.
     """
     settings = source if isinstance(source, Settings) else recipe.load(source, overrides)
+    recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
+    open_split(settings.data, "train")  # what is missing is said before anything is written
     stem = "model" if isinstance(source, Settings) else recipe.find(source).stem
     name = zoo.check_name(name or stem.lower())
     folder = Path(run) if run else Path("runs") / stem
@@ -112,7 +116,12 @@ def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, co
             session.mend()
         if ranks.first:
             with Watch() as watch:
-                conclude(run, device, watch.check)
+                try:
+                    conclude(run, device, watch.check)
+                except Stopped:
+                    raise
+                except UserError as error:  # the run is finished and its model is there, whatever the test pictures are
+                    say(console, f"The test split was not scored: {error}")
                 watch.check()
             session.report()
     return Trained(run, zoo.find(run) if ranks.first else run / zoo.FILE, "", run / REPORT, began, already)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from i2i import evaluation, zoo
+from i2i.data import MixtureData, has
 from i2i.engine.checkpoint import atomically
-from i2i.errors import UserError
 
 TEST, SEEDS = "test.json", "seeds.json"
 
@@ -19,22 +19,22 @@ def conclude(run: Path, device: torch.device, watch: Callable[[], None]) -> dict
     """Scores the models of a finished run on the test split and writes `test.json`; returns what is in it.
 
     Once: if it is there already it is only read, so that nobody chooses by the test split. None where the data has no
-    such split or no scores (points). `watch` is called between batches and may raise.
+    such split or no scores (points). `watch` is called between batches and may raise. Raises UserError for pictures
+    that cannot be scored.
     """
     path = run / TEST
     if path.is_file():
         told: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return told
     final = zoo.load(run / zoo.FILE, device)
-    best = zoo.load(run / zoo.BEST, device) if (run / zoo.BEST).is_file() else None
-    try:
-        told = {"final": _scored(final, watch), "final_step": final.step}
-        if best:
-            chosen_by, _ = evaluation.criterion(best.recipe)
-            scores = told["final"] if best.step == final.step else _scored(best, watch)
-            told |= {"best": scores, "best_step": best.step, "chosen_by": chosen_by}
-    except UserError:  # no test pictures, or nothing that can be scored
+    if isinstance(final.recipe.data, MixtureData) or not has(final.recipe.data, "test"):
         return None
+    best = zoo.load(run / zoo.BEST, device) if (run / zoo.BEST).is_file() else None
+    told = {"final": _scored(final, watch), "final_step": final.step}
+    if best:
+        chosen_by, _ = evaluation.criterion(best.recipe)
+        scores = told["final"] if best.step == final.step else _scored(best, watch)
+        told |= {"best": scores, "best_step": best.step, "chosen_by": chosen_by}
     atomically(path, lambda temporary: temporary.write_text(json.dumps(told, indent=2), "utf-8"))
     return told
 

@@ -40,7 +40,6 @@ class Session:
         self, settings: Settings, run: Path, device: torch.device, ranks: Ranks = ALONE, console: Console = QUIET
     ) -> None:
         self.settings, self.run, self.device, self.ranks, self.console = settings, run, device, ranks, console
-        recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
         saved = self._saved()
         # A resumed run computes as it began, bit for bit, whatever `memory: auto` would choose today.
         self.cost = saved["cost"] if saved else _cost(fitted(settings, device, ranks, console))

@@ -19,10 +19,10 @@ from i2i.models import MODELS
 
 # What scripts rely on. A change here is a change of the interface: say so in CHANGELOG.md.
 SURFACE = {
-    "train": {"RECIPE", "--run", "--set", "--device", "--name"},
+    "train": {"RECIPE", "-o", "--run", "--set", "--device", "--name", "--seeds"},
     "translate": {"INPUTS", "--model", "-o", "--out", "--direction", "--device", "--force"},
     "sample": {"--model", "-o", "--out", "--count", "--seed", "--device", "--force"},
-    "evaluate": {"--model", "--split", "--direction", "--device", "--json"},
+    "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
     "models": set(),
 }
 

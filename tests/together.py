@@ -11,6 +11,7 @@ from multiprocessing import connection
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from i2i.engine.ranks import join, leave
 
@@ -29,17 +30,27 @@ class Raised:
 
 
 def together(
-    world: int, job: Callable[..., Any], *args: Any, timeout: int | None = 60, wait_for: Sequence[int] | None = None
+    world: int,
+    job: Callable[..., Any],
+    *args: Any,
+    timeout: int | None = 60,
+    wait_for: Sequence[int] | None = None,
+    store: dist.TCPStore | None = None,
 ) -> list[Any]:
     """By rank, what `job(ranks, *args)` returned in each of `world` processes, or what it raised.
 
     `timeout`: seconds that they wait for each other; None: `job(*args)` joins them itself. `wait_for`: the ranks whose
-    answers are enough; the others, whose answers are None, are then killed.
+    answers are enough; the others, whose answers are None, are then killed. `store`: where they meet, as torchrun's own
+    that outlives them; else rank 0 opens one.
     """
-    port, processes, pipes = _free_port(), [], []
+    told = {"WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port if store else _free_port()}
+    told |= {"TORCHELASTIC_USE_AGENT_STORE": store is not None, "GLOO_SOCKET_IFNAME": "lo"}
+    processes, pipes = [], []
     for rank in range(world):
         mine, theirs = CONTEXT.Pipe(duplex=False)
-        process = CONTEXT.Process(target=_one, args=(rank, world, port, timeout, job, args, theirs), daemon=True)
+        process = CONTEXT.Process(
+            target=_one, args=(told | {"RANK": rank, "LOCAL_RANK": rank}, timeout, job, args, theirs), daemon=True
+        )
         process.start()
         theirs.close()  # so that a process that dies ends the pipe
         processes.append(process)
@@ -68,12 +79,9 @@ def together(
     return answers
 
 
-def _one(
-    rank: int, world: int, port: int, timeout: int | None, job: Callable[..., Any], args: Any, answer: Any
-) -> None:
+def _one(told: dict[str, Any], timeout: int | None, job: Callable[..., Any], args: Any, answer: Any) -> None:
     torch.set_num_threads(1)
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in told.items()}, GLOO_SOCKET_IFNAME="lo")
+    os.environ.update({name: str(value) for name, value in told.items()})
     try:
         result = job(*args) if timeout is None else job(join(torch.device("cpu"), timeout), *args)
     except BaseException as error:

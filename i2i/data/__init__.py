@@ -2,7 +2,7 @@
 
 from i2i.data.batches import Batch, Batches, fixed, in_order
 from i2i.data.datasets import Card, card, names, root
-from i2i.data.layouts import Split, open_split
+from i2i.data.layouts import Split, has, open_split
 from i2i.data.mixture import centres
 from i2i.data.spec import (
     Channels,
@@ -37,6 +37,7 @@ __all__ = [
     "card",
     "centres",
     "fixed",
+    "has",
     "in_order",
     "names",
     "open_split",

@@ -64,6 +64,14 @@ def open_split(spec: Data, split: str) -> Split:
     return _two_sided(spec, root, split)
 
 
+def has(spec: Data, split: str) -> bool:
+    """Whether there are pictures in a split, of its own or as a share of train."""
+    try:
+        return len(open_split(spec, split)) > 0
+    except UserError:
+        return False
+
+
 def _photos(spec: Pictures, root: Path, split: str) -> Split:
     """One folder of pictures: train/..., or plain."""
     if _side_folders(root):  # the sides of pairs are not one collection

@@ -57,7 +57,7 @@ class Estimate:
     @property
     def parts(self) -> dict[str, int]:
         """What takes how many bytes when it is most; they add up to `bytes`."""
-        fixed, each = max(self.lines, key=lambda line: line[0] + line[1] * self.batch)
+        _, each = max(self.lines, key=lambda line: line[0] + line[1] * self.batch)
         activations = round(each * self.batch)
         return self.held | {"activations": activations, "gradients": self.bytes - sum(self.held.values()) - activations}
 

@@ -103,7 +103,7 @@ def curves(groups: Mapping[str, Mapping[str, Curve]], across: int = 3, best: int
         figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     text = buffer.getvalue()
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
-    return re.sub(r"(font: [^']*)'[^;\"]*", r"\1system-ui, sans-serif", text.replace(INK, "currentColor"))
+    return re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text.replace(INK, "currentColor"))
 
 
 def thinned(steps: Sequence[int], values: Sequence[float], most: int = 600) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,13 @@ a step, with players frozen and thawed in between, and there such wrappers stop 
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -120,7 +122,7 @@ def join(device: torch.device, timeout: int) -> Ranks:
         patience = timedelta(seconds=timeout)
         try:
             store, rank, world = next(dist.rendezvous("env://", timeout=patience))
-            store = dist.PrefixStore(_attempt(), store)
+            store = dist.PrefixStore(_name(store, rank, world, timeout), store)
             dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=patience)
         except (RuntimeError, ValueError) as error:
             raise UserError(
@@ -130,12 +132,25 @@ def join(device: torch.device, timeout: int) -> Ranks:
     return ranks
 
 
-def _attempt() -> str:
-    """A name for where these processes tell each other how they are reached: when torchrun starts them again, its store
-    still holds what the dead ones told. Machines count restarts differently: docs/distributed.md has a variable for that.
-    """
-    one_machine = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
-    return f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if one_machine else "attempt"
+def _name(store: dist.Store, rank: int, world: int, timeout: int) -> str:
+    """A name that these processes alone share, to put under it where they are reached. When torchrun starts processes
+    again it keeps its store, in which they would find where the dead ones listened, and nothing else that it tells them
+    is new and the same on all machines. So rank 0 makes up a name, and tells it to each that asks with a new token."""
+    if rank:
+        token = uuid4().hex
+        store.set(f"i2i/asks/{rank}", token)
+        told: str = store.get(f"i2i/told/{token}").decode()  # waits for it
+        store.add(f"i2i/heard/{told}", 1)
+        return told
+    name, began = uuid4().hex, time.monotonic()
+    while store.add(f"i2i/heard/{name}", 0) < world - 1:
+        for other in range(1, world):
+            if store.check([f"i2i/asks/{other}"]):
+                store.set(f"i2i/told/{store.get(f'i2i/asks/{other}').decode()}", name)
+        if time.monotonic() - began > timeout:
+            raise RuntimeError(f"timed out after {timeout} s")
+        time.sleep(0.02)
+    return name
 
 
 def leave() -> None:

@@ -31,7 +31,7 @@ def prepare(model: nn.Module, settings: Settings, device: torch.device) -> None:
         # All crops of a run have one size, so the search for the fastest kernels is made once for each layer.
         torch.backends.cudnn.benchmark = True
     if settings.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub knows no keyword alone
+        model.to(memory_format=torch.channels_last)
     if settings.recompute:
         recompute(model)
     if settings.compile:

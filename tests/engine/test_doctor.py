@@ -71,27 +71,29 @@ class Duel(nn.Module):
 class Points(Iterator[Tensor]):
     """Batches around 3, each after `pause` seconds of waiting."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.position, self.waited = pause, 0, 0.0
 
     def __next__(self) -> Tensor:
-        time.sleep(self.pause)
-        self.waited += self.pause
+        began = time.perf_counter()
+        if self.pause:  # a sleep of 0 gives the processor away all the same
+            time.sleep(self.pause)
+        self.waited += time.perf_counter() - began
         self.position += 1
         return 3 + 0.3 * torch.randn(32, 1)
 
 
-def lines_of(folder: Path, name: str, *, deaf: bool = False, pause: float = 0.0, steps: int = 400) -> list[Any]:
-    model, batches = Duel(name, deaf), Points(pause)
+def lines_of(folder: Path, name: str, *, deaf: bool = False) -> list[Any]:
+    model, batches = Duel(name, deaf), Points()
     game = Game({"generator": adam(model.generator, lr=0.02), "discriminator": adam(model.judge, lr=0.02)})
     log = Log(folder, game, batches, every=20, batch=32, done=0)
-    schedule = [Phase(phase="adversarial", steps=steps)]
+    schedule = [Phase(phase="adversarial", steps=280)]
     play(model, game, schedule, batches, epoch_length=100, seed=0, after=(log,))
     log.close()
     return log.lines.lines
 
 
-@pytest.mark.parametrize("name", ["non-saturating", "least-squares", "hinge"])
+@pytest.mark.parametrize("name", ["non-saturating", "least-squares"])
 def test_a_generator_that_hears_nothing_saturates_its_discriminator(name: str, tmp_path: Path) -> None:
     alarm = saturation(lines_of(tmp_path, name, deaf=True), name)
     assert alarm is not None
@@ -99,15 +101,16 @@ def test_a_generator_that_hears_nothing_saturates_its_discriminator(name: str, t
     assert "players.discriminator.lr" in alarm.change
 
 
-@pytest.mark.parametrize("name", ["non-saturating", "least-squares", "hinge"])
-def test_a_game_of_equals_saturates_nobody_at_any_time(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["non-saturating", "least-squares"])
+def test_a_game_of_equals_that_waits_for_nothing_is_healthy_at_any_time(name: str, tmp_path: Path) -> None:
     lines = lines_of(tmp_path, name)
-    assert len(lines) == 20
-    assert [saturation(lines[:n], name) for n in range(len(lines) + 1)] == [None] * 21
+    assert len(lines) == 14
+    assert [saturation(lines[:n], name) for n in range(15)] == [None] * 15
+    assert [data_bound(lines[:n]) for n in range(15)] == [None] * 15
 
 
-def test_a_critic_of_wasserstein_has_no_floor_to_sit_on(tmp_path: Path) -> None:
-    lines = lines_of(tmp_path, "hinge", deaf=True)
+def test_a_critic_of_wasserstein_has_no_floor_to_sit_on() -> None:
+    lines = [line(20 * i, discriminator__fake=0.0, generator__adversarial=9.0) for i in range(1, 13)]
     assert saturation(lines, "hinge")
     assert saturation(lines, "wasserstein") is None
     assert saturation(lines, None) is None
@@ -143,11 +146,15 @@ def test_a_window_is_long_enough_and_of_one_phase() -> None:
     assert saturation(two_phases, "non-saturating") is None
 
 
-def test_a_sleeping_loader_is_seen_and_a_quick_one_is_not(tmp_path: Path) -> None:
-    asleep = data_bound(lines_of(tmp_path / "asleep", "hinge", pause=0.01, steps=240))
+def test_a_sleeping_loader_is_seen(tmp_path: Path) -> None:
+    idle = SimpleNamespace(adversarial=lambda batches, game: next(batches))
+    batches, game = Points(pause=0.002), Game({})
+    log = Log(tmp_path, game, batches, every=20, batch=32, done=0)
+    play(idle, game, [Phase(phase="adversarial", steps=240)], batches, epoch_length=100, seed=0, after=(log,))
+    log.close()
+    asleep = data_bound(log.lines.lines)
     assert asleep is not None
     assert "data.workers" in asleep.change
-    assert data_bound(lines_of(tmp_path / "awake", "hinge", steps=240)) is None
 
 
 # Faults in the validations.

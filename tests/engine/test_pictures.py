@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from i2i.engine.pictures import SMALLEST, TITLE, curves, grid, scatter, sheet, to_uint8
+from i2i.engine.pictures import INK, SMALLEST, TITLE, curves, grid, scatter, sheet, thinned, to_uint8
 
 PAD = 4
 
@@ -48,7 +49,32 @@ def test_points_far_out_are_still_in_the_plot() -> None:
     assert min(blue) > 10
 
 
-def test_curves_have_a_panel_for_each_player_and_name_each_loss() -> None:
-    svg = curves([1, 2], {"generator": {"l1": [2.0, 1.0]}, "discriminator": {"real": [1.0, float("nan")]}})
+def test_curves_have_a_panel_for_each_player_and_name_each_loss_in_the_pages_own_ink() -> None:
+    nan = float("nan")
+    svg = curves({"generator": {"l1": ([1, 2], [2.0, 1.0])}, "discriminator": {"real": ([1, 2], [1.0, nan])}}, best=2)
     assert svg.startswith("<svg")
-    assert "http" not in svg.split(">", 1)[1]
+    assert "http" not in svg
+    assert all(f">{word}</text>" in svg for word in ("generator", "l1", "discriminator", "real"))
+    assert "currentColor" in svg
+    assert INK not in svg
+    assert "DejaVu" not in svg
+
+
+def test_the_best_step_is_marked_in_each_panel() -> None:
+    groups = {name: {name: ([1, 2, 3], [2.0, 1.0, 3.0])} for name in ("fid", "kid", "cycle", "diversity")}
+    marked, plain = curves(groups, best=2), curves(groups)
+    assert marked.count("stroke-dasharray") == plain.count("stroke-dasharray") + 4
+    assert marked.count("<use") == plain.count("<use") + 4
+
+
+def test_a_long_run_is_drawn_with_few_points_that_keep_its_mean() -> None:
+    steps, values = list(range(10, 20_010, 10)), np.random.default_rng(0).random(2000).tolist()
+    x, y = thinned(steps, values, most=500)
+    assert len(x) == len(y) == 500
+    assert x[0] == np.mean(steps[:4])
+    assert y[-1] == pytest.approx(np.mean(values[-4:]))
+    assert y.mean() == pytest.approx(np.mean(values))
+    short = thinned(steps[:7], values[:7])
+    assert short[0].tolist() == steps[:7]
+    assert short[1].tolist() == values[:7]
+    assert len(thinned(steps[:1999], values[:1999], most=500)[0]) == 500  # the last mean is of three

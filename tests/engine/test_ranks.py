@@ -1,5 +1,7 @@
 """Between processes: the same gradients as one process has, the same decisions, and an end when one is lost."""
 
+import os
+import signal
 import time
 from itertools import count
 
@@ -152,12 +154,15 @@ def poisoned(ranks, case, precision):
         before = digest(net.parameters())
         loss = net(torch.randn(2, 3)).square().mean()
         if turn_number == 1 and (ranks.rank == 1 or case == "infinities"):
-            loss = loss + {
-                "loss": torch.tensor(torch.nan),
-                "infinities": torch.tensor(torch.inf) * (1 - 2 * ranks.rank),  # +∞ and -∞
-                "infinity": torch.tensor(torch.inf),
-                "gradient": (loss * 0).sqrt(),  # 0, but its gradient is ∞ · 0
-            }[case]
+            loss = (
+                loss
+                + {
+                    "loss": torch.tensor(torch.nan),
+                    "infinities": torch.tensor(torch.inf) * (1 - 2 * ranks.rank),  # +∞ and -∞
+                    "infinity": torch.tensor(torch.inf),
+                    "gradient": (loss * 0).sqrt(),  # 0, but its gradient is ∞ · 0
+                }[case]
+            )
         said = ""
         try:
             with game.turn("g") as turn:
@@ -273,6 +278,20 @@ def test_a_rank_that_is_gone_ends_the_others_at_once():
     assert "Process 0 of 2 (counted from 0) has lost another one (" in said
     assert "GLHF" not in said
     assert own == Raised("KeyError", "'an end of its own'")
+
+
+def killed_once(ranks, again):
+    if ranks.rank == 1 and not again:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return averaged(ranks)
+
+
+def test_processes_that_are_started_again_meet_in_the_store_that_outlived_the_first_ones():
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's
+    lost, dead = together(2, killed_once, False, store=store)
+    assert (lost.kind, dead.kind) == ("UserError", "died")
+    assert together(2, killed_once, True, store=store) == [([[0.5, 0.5], [0.5, 0.5]], 5.0, [1.0, 2.0])] * 2
+    assert len(together(3, exchanged, store=store)[2][1]) == 3  # and when their number has changed
 
 
 def test_processes_that_cannot_meet_are_told_so(monkeypatch):
