@@ -45,7 +45,7 @@ class Link:
 
 # Assumed. NVLink: 450 GB/s in each direction on an H100, of which two thirds. Ethernet: all of one 100 Gb/s card, which
 # the GPUs of a machine share, for every ring crosses it. Hops: orders of magnitude.
-LINKS = (Link("NVLink, 300 GB/s", 300 * GB, 3e-6), Link("100 Gb/s Ethernet, 12.5 GB/s", 12.5 * GB, 20e-6))
+LINKS = (Link("NVLink, 300 GB/s", 300 * GB, 3e-6), Link("Ethernet, 12.5 GB/s", 12.5 * GB, 20e-6))
 WORLDS = (8, 64, 512)
 PUBLISHED = 0.40  # seconds a step of CycleGAN at 256 px, batch 1, older GPU (Park et al. 2020, CUT, table 1)
 FASTER = 5  # how much faster a new GPU may be: a guess, to see what it would change
@@ -109,7 +109,7 @@ def paper() -> None:
         for link in LINKS:
             for world in WORLDS:
                 spent = sum(ring(size, world, link) for size in sizes.values())
-                # Hidden: all but the last of five buckets, as far as the backward passes, half of a step, are long enough.
+                # All but the last of five buckets, as far as the backward passes, half of a step, are long enough.
                 costs = ((step, spent), (quick, spent), (quick, max(spent / 5, spent - quick / 2)))
                 shares = [f"{own / (own + cost):.3f}" for own, cost in costs]
                 print(row(link.name, world, f"{1000 * spent:.2f}", *shares, math.ceil(19 * spent / quick)))
@@ -145,9 +145,9 @@ def measured(rank: int, world: int, port: int, steps: int, batch: int, answers: 
     rows = []
     for _ in range(steps + 2):
         waited = moved = 0.0
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         model.adversarial(data, game)
-        rows.append((time.perf_counter() - began, waited, moved))
+        rows.append((time.perf_counter() - began, waited, moved, time.process_time() - worked))
     if ranks.first:
         answers.put(rows[2:])  # the first two warm up
     leave()
@@ -167,22 +167,16 @@ def here(steps: int, batch: int = 4) -> None:
         rows[world] += answers.get(timeout=1200)
         for process in processes:
             process.join()
-    one, two = (median(row[0] for row in rows[world]) for world in (1, 2))
     waited, moved = (median(row[i] / row[0] for row in rows[2]) for i in (1, 2))
     settings = recipe.build(SMALL, "the benchmark")
     size = 4 * sum(p.numel() for p in MODELS[type(settings)](settings).parameters())
-    load = os.getloadavg()[0]
-    print(
-        f"measured on {os.cpu_count()} shared CPU cores (load {load:.1f}), gloo, one thread a process, {steps} steps each:"
-    )
-    print(
-        f"  CycleGAN, 64 px, width 32, 6 blocks, {batch} pictures a process; {size / MB:.1f} MB are reduced in a step"
-    )
-    print(f"  1 process   {one:.3f} s a step, {batch / one:.2f} pictures/s")
-    print(
-        f"  2 processes {two:.3f} s a step, {2 * batch / two:.2f} pictures/s: weak-scaling efficiency {one / two:.2f}"
-    )
-    print(f"  of a step of the two: {moved:.1%} all-reduce, {waited:.1%} waiting for the slower one (medians)")
+    load, told = os.getloadavg()[0], f"{batch} pictures a process; {size / MB:.1f} MB are reduced in a step"
+    print(f"measured, {os.cpu_count()} shared CPU cores under a load of {load:.1f}; gloo, medians of {steps} steps")
+    print(f"  CycleGAN, 64 px, width 32, 6 blocks, one thread and {told}")
+    for world in (1, 2):
+        seconds, cpu = (median(row[i] for row in rows[world]) for i in (0, 3))
+        print(f"  processes: {world}   {seconds:.2f} s a step, {cpu:.2f} s of them on the CPU")
+    print(f"  of a step of the two: {moved:.1%} all-reduce, {waited:.1%} waiting for the slower one")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """A training run: everything a recipe names, built, resumed, played and left on disk."""
 
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from torch import Tensor, nn
 
 from i2i import recipe, zoo
 from i2i.cost import built, fitted, say
-from i2i.data import Batches, LabelledData, PairedData, fixed
+from i2i.data import Batches, LabelledData, fixed
 from i2i.engine import checkpoint, report
-from i2i.engine.doctor import Doctor, View, returned
+from i2i.engine.doctor import Doctor, returned
 from i2i.engine.ema import Ema
 from i2i.engine.game import ALONE, NonFinite
 from i2i.engine.loop import Tick, play
@@ -25,9 +23,11 @@ from i2i.engine.monitor import ALARMS, VALIDATION, Lines, Log, Samples
 from i2i.engine.progress import Bar
 from i2i.engine.ranks import Ranks
 from i2i.engine.settings import CHANGEABLE, Settings
+from i2i.engine.state import moved, pack, unpack
 from i2i.engine.watch import Watch
 from i2i.errors import Stopped, UserError
-from i2i.validation import at_rest, criterion, sampled, validate
+from i2i.selection import Selection
+from i2i.validation import criterion, nothing, views
 
 STATES = "state"
 QUIET = Console(quiet=True)
@@ -54,6 +54,7 @@ class Session:
         if saved:
             self._restore(saved)
         self._agree()
+        self.selection = Selection(settings, run, self.product, device, self._write, self._say)
 
     @property
     def product(self) -> dict[str, nn.Module]:
@@ -77,7 +78,8 @@ class Session:
             watch = stack.enter_context(Watch())
             watch.idle = self.ranks.world == 1  # else all of them leave together
             try:
-                self._mend_best()
+                if self.ranks.first:
+                    self.selection.mend(self.run / STATES)
                 if self.done == 0:
                     self.save()  # something to return to, and a full disk shows now rather than after hours
                 while not self.finished:
@@ -104,7 +106,7 @@ class Session:
 
     def mend(self) -> None:
         """Makes good what a finished run lacks: a model file that is not what the state says, the last validation."""
-        self._mend_best()
+        self.selection.mend(self.run / STATES)
         try:
             whole = zoo.load(self.run / zoo.FILE, torch.device("cpu")).step == self.done
         except UserError:
@@ -113,7 +115,8 @@ class Session:
             self._write(zoo.FILE, {})
             self._say(f"{self.run / zoo.FILE} was missing, damaged or of another step; it is written anew.")
         with Watch() as watch, closing(Lines(self.run / VALIDATION, self.done)) as scores:
-            self._validate_if_missing(scores, watch)
+            if self.selection.due(self.done, last=True):
+                self.selection.score(self.done, scores, watch.check)
 
     def _stretch(self, watch: Watch) -> None:
         """Plays until the schedule ends, somebody asks to stop, or a step is not finite."""
@@ -163,22 +166,25 @@ class Session:
         stack.callback(log.close)
         log.sums.update(self.unlogged[0])
         log.counts.update(self.unlogged[1])
-        pictures = fixed(settings.data, "val" if self._has("val") else "train", settings.samples, self.device)
+        split = "val" if self.selection.possible else "train"
+        pictures = fixed(settings.data, split, settings.samples, self.device)
         samples = Samples(self.run, self.model, pictures, self.product, settings.sample_every, log)
         scores = Lines(self.run / VALIDATION, self.done)
         stack.callback(scores.close)
 
+        check = watch.check if self.ranks.world == 1 else nothing  # else the other ranks would wait in vain
+
         def score(tick: Tick) -> None:
-            if settings.validate_every and tick.due(settings.validate_every):
+            if self.selection.due(tick.step, tick.last):
                 try:
-                    self._validate(scores, watch)
+                    self.selection.score(tick.step, scores, check)
                 except Stopped:
                     return  # `keep` is next, and saves; the resumed run begins with this validation
 
         doctor = Doctor(
             self.run,
             log,
-            lambda: self._views(pictures),
+            lambda: views(settings, self.product, pictures, self.device),
             done=self.done,
             every=settings.sample_every,
             rule=getattr(settings, "loss", None),
@@ -187,7 +193,8 @@ class Session:
             console=self.console,
         )
         stack.callback(doctor.close)
-        self._validate_if_missing(scores, watch)
+        if self.selection.due(self.done, last=False):
+            self.selection.score(self.done, scores, check)
         bar = stack.enter_context(Bar(log, self.done, self.steps, self.console))
 
         def remember(tick: Tick) -> None:
@@ -195,67 +202,17 @@ class Session:
 
         return [log, remember, samples, score, doctor, bar]
 
-    def _views(self, pictures: Any) -> list[View]:
-        """What the product makes of some pictures, for the doctor to look at."""
-        product, data = self.product, self.settings.data
-        with at_rest(product.values(), self.device):
-            if "generator" in product:
-                real = pictures if isinstance(pictures, Tensor) else pictures[0]
-                made = torch.cat(list(sampled(self.settings, product["generator"], len(real), self.device)))
-                return [View("generator", None, made, real)]
-            a, b = pictures
-            there = View("a2b", a, product["a2b"](a), b, isinstance(data, PairedData))
-            return [there, View("b2a", b, product["b2a"](b), a)] if "b2a" in product else [there]
-
-    def _validate_if_missing(self, scores: Lines, watch: Watch) -> None:
-        """A run that was stopped in a validation begins with that one when it goes on."""
-        every = self.settings.validate_every
-        due = every and self.done and (self.done % every == 0 or self.finished)
-        if due and self.done not in (line["step"] for line in scores.lines):
-            self._validate(scores, watch)
-
-    def _validate(self, scores: Lines, watch: Watch) -> None:
-        """Scores the product on the val split, and keeps it as the best if it is."""
-        if not self._has("val"):
-            return
-        check = watch.check if self.ranks.world == 1 else _go_on  # else the other ranks would wait in vain
-        limit = self.settings.validate_pictures
-        found = validate(self.settings, self.product, self.device, limit=limit, watch=check)
-        if not found:
-            return
-        name, larger = criterion(self.settings)
-        best = self.best_scores().get(name)
-        if best is None or (found[name] > best if larger else found[name] < best):
-            self._write(zoo.BEST, found)
-        scores.write({"step": self.done, "scores": found})
-
-    def best_scores(self) -> dict[str, float]:
-        """The validation scores of the best model so far, from its own file: it cannot disagree with what is there."""
-        try:
-            scores: dict[str, float] = json.loads(zoo.read_header(self.run / zoo.BEST)["scores"])
-        except UserError:
-            return {}
-        return scores
-
     def save(self) -> None:
         """The model as it is now, and the state to go on from. All ranks must call it."""
-        values, shared = self.model.state_dict(), {n for n, _ in self.model.named_parameters(remove_duplicate=False)}
-        self.ranks.check_equal(self.model.parameters())
-        # Histories and running statistics are each rank's own.
-        own = self.ranks.gathered({name: _on(value, "cpu") for name, value in values.items() if name not in shared})
+        game = pack(self.model, self.game, self.ema)
         if not self.ranks.first:
             return
         self._write(zoo.FILE, {})
-        state = {
+        state = game | {
             "recipe": self.settings.model_dump_json(),
             "step": self.done,
             "position": self.batches.position,
             "data": self.batches.split.fingerprint,
-            "model": {name: value for name, value in values.items() if name in shared},
-            "ranks": own,
-            "optimisers": {name: player.optimiser.state_dict() for name, player in self.game.players.items()},
-            "scalers": {name: scaler.state_dict() for name, scaler in self.game.scalers.items()},
-            "ema": self.ema.state_dict() if self.ema else None,
             "returns": self.returns,
             "unlogged": self.unlogged,
             "cost": self.cost,
@@ -263,20 +220,8 @@ class Session:
         best = self.run / zoo.BEST
         checkpoint.save(self.run / STATES, self.done, state, self.settings.keep, [best] if best.is_file() else [])
 
-    def _write(self, file: str, scores: dict[str, float]) -> None:
+    def _write(self, file: str, scores: Mapping[str, float]) -> None:
         zoo.save(self.run / file, self.product, self.settings, self.done, self.batches.split.fingerprint, scores)
-
-    def _mend_best(self) -> None:
-        """Puts a saved copy in the place of a best model that is damaged or gone: it may be older than all states."""
-        best, copies = self.run / zoo.BEST, checkpoint.copies(self.run / STATES, zoo.BEST)
-        if not self.ranks.first or _whole(best) or not (best.exists() or copies):
-            return
-        best.unlink(missing_ok=True)
-        for copy in filter(_whole, copies):
-            checkpoint.atomically(best, partial(shutil.copyfile, copy))
-            self._say(f"{best} was missing or damaged; its copy from {copy.parent} is in its place.")
-            return
-        self._say(f"{best} was damaged, and there is no whole copy of it: the best is chosen anew from here on.")
 
     def _begin_anew(self) -> None:
         """Makes a run's folder again that was deleted, or whose disk has gone, while the run was at work."""
@@ -337,18 +282,11 @@ class Session:
                 f"The training pictures have changed since {self.run} was started. Restore them, or start a new run "
                 f"with --run."
             )
-        own = state["ranks"]
-        mine = {name: _on(value, self.device) for name, value in own[self.ranks.rank % len(own)].items()}
-        self.model.load_state_dict({**state["model"], **mine})
-        for name, player in self.game.players.items():
-            player.optimiser.load_state_dict(state["optimisers"][name])
-            self.game.scalers[name].load_state_dict(state["scalers"][name])
-        if self.ema:
-            self.ema.load_state_dict(state["ema"])
+        unpack(state, self.model, self.game, self.ema)
         self.done, self.position, self.returns = state["step"], state["position"], state["returns"]
         self.game.brake, self.game.log = 0.5**self.returns, {}
         sums, counts = state["unlogged"]
-        self.unlogged = {name: _on(value, self.device) for name, value in sums.items()}, counts
+        self.unlogged = {name: moved(value, self.device) for name, value in sums.items()}, counts
         self.batches.close()
         self.batches = self._batches()
 
@@ -376,25 +314,11 @@ class Session:
         if self.ranks.first:
             say(self.console, line)
 
-    def _has(self, split: str) -> bool:
-        try:
-            return len(fixed(self.settings.data, split, 1)) > 0
-        except UserError:
-            return False
-
     def _check_classes(self) -> None:
         data, wanted = self.settings.data, getattr(self.settings, "classes", 0)
         found = self.batches.split.classes
         if wanted and isinstance(data, LabelledData) and wanted != len(found):
             raise UserError(f"recipe.classes is {wanted}, but the data has {len(found)} classes: {', '.join(found)}.")
-
-
-def _whole(model: Path) -> bool:
-    try:
-        zoo.load(model, torch.device("cpu"))
-    except UserError:
-        return False
-    return True
 
 
 def _decisive(settings: Settings) -> dict[str, Any]:
@@ -406,12 +330,3 @@ def _decisive(settings: Settings) -> dict[str, Any]:
 def _cost(settings: Settings) -> dict[str, Any]:
     """What `memory: auto` may have chosen."""
     return settings.model_dump(include={"recompute", "accumulate"})
-
-
-def _on(value: Any, device: str | torch.device) -> Any:
-    """A buffer, or a module's extra state: a list of tensors."""
-    return [part.to(device) for part in value] if isinstance(value, list) else value.to(device)
-
-
-def _go_on() -> None:
-    """A validation that other ranks wait for is not interrupted."""

@@ -6,12 +6,14 @@ Shapes: n pictures, c channels, h w size; pictures are in [-1, 1].
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from i2i import metrics
 from i2i.data import LabelledData, MixtureData, PairedData, UnpairedData, fixed
+from i2i.engine.doctor import View
 from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
 from i2i.models import MODELS
@@ -102,6 +104,18 @@ def against_truth(
         "correlation": metrics.correlation(fake, real),
         "perceptual_efflite0": metrics.distance(fake_seen.stages, real_seen.stages),
     }
+
+
+def views(settings: Settings, product: Mapping[str, nn.Module], pictures: Any, device: torch.device) -> list[View]:
+    """What the product makes of some pictures, a batch as the data gives it, for the doctor to look at."""
+    with at_rest(product.values(), device):
+        if "generator" in product:
+            real = pictures if isinstance(pictures, Tensor) else pictures[0]
+            made = torch.cat(list(sampled(settings, product["generator"], len(real), device)))
+            return [View("generator", None, made, real)]
+        a, b = pictures
+        there = View("a2b", a, product["a2b"](a), b, isinstance(settings.data, PairedData))
+        return [there, View("b2a", b, product["b2a"](b), a)] if "b2a" in product else [there]
 
 
 def sampled(settings: Settings, generator: nn.Module, n: int, device: torch.device) -> Iterator[Tensor]:

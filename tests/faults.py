@@ -1,6 +1,6 @@
 """Faults for a run: processes that are forked off this warm one, and killed or signalled at a chosen place."""
 
-import json
+import itertools
 import mmap
 import os
 import random
@@ -9,12 +9,12 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from i2i import api, cli, session, zoo
+from i2i import api, cli, selection, session, zoo
 from i2i.engine import checkpoint, loop, monitor, report
 from i2i.errors import Stopped, UserError
 
@@ -28,7 +28,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "log line": (monitor.Lines, "write"),
     "log, cut to the state": (monitor.Lines, "__init__"),
     "sample grid": (monitor.Samples, "draw"),
-    "validation": (session, "validate"),
+    "validation": (selection, "validate"),
     "model file": (zoo, "save"),
     "saved state": (checkpoint, "save"),
     "report": (report, "write"),
@@ -89,6 +89,7 @@ class Child:
 
 def start(work: Work, told: Path, slow: Mapping[str, float] | None = None) -> Child:
     """A process that does `work`; `slow`: seconds that it sleeps in a place each time it gets there."""
+    told.parent.mkdir(parents=True, exist_ok=True)
     place = mmap.mmap(-1, 1)
     inner, outer = os.pipe()
     sys.stdout.flush()
@@ -180,39 +181,34 @@ def kill(work: Work, told: Path, name: str, times: int, delay: float) -> tuple[i
 
 
 def kills(
-    train: Callable[[Path], Work],
-    folder: Path,
-    count: int,
-    check: Callable[[Path], None],
-    places: Sequence[str] = tuple(PLACES),
-    seed: int = 0,
-) -> Counter[str]:
-    """Kills runs `count` times, each started again by the same command until it ends, then checked.
+    train: Callable[[Path], Work], folder: Path, count: int, places: Sequence[str] = tuple(PLACES), seed: int = 0
+) -> Iterator[tuple[Path, Counter[str]]]:
+    """Kills runs `count` times in all; each is started again by the same command until it comes to its end.
 
     `train(run)` is the work of training in that folder. Places take turns; the visit and the moment within it are
-    random. Returns how often a process died where; `check(run)` raises if a run is not what it should be.
+    random. Gives each run, and how often it died where. Raises AssertionError if a run does not go on.
     """
     draw = random.Random(seed)
     visits, lasting = survey(train(folder / "alone"), folder / "told")
-    check(folder / "alone")
-    died: Counter[str] = Counter()
-    run = 0
-    while died.total() < count:
-        run += 1
-        status = 1
-        while status and died.total() < count:
-            name = places[died.total() % len(places)]
+    yield folder / "alone", Counter()
+    done = 0
+    for number in itertools.count(1):
+        died: Counter[str] = Counter()
+        status, run = 1, folder / f"{number}"
+        while status and done < count:
+            name = places[done % len(places)]
             # Most processes begin in the middle: an early visit comes about more often than a late one.
             times = 1 + min(draw.randrange(visits[name]) for _ in range(3))
-            delay = draw.random() * lasting[name]
-            status, where = kill(train(folder / f"{run}"), folder / "told", name, times, delay)
+            status, where = kill(train(run), folder / "told", name, times, draw.random() * lasting[name])
             if status:
                 died[where] += 1
-        ended, said = start(train(folder / f"{run}"), folder / "told").end() if status else (0, "")
-        assert ended == 0, said
-        check(folder / f"{run}")
-    died["runs"] = run
-    return died
+                done += 1
+        if status:
+            status, said = start(train(run), folder / "told").end()
+            assert status == 0, said
+        yield run, died
+        if done == count:
+            return
 
 
 def damage(path: Path, how: str) -> None:
@@ -223,7 +219,3 @@ def damage(path: Path, how: str) -> None:
         return
     data[len(data) // 2] ^= 16
     path.write_bytes({"one bit": bytes(data), "half": bytes(data[: len(data) // 2]), "empty": b""}[how])
-
-
-def lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ import torch
 from rich.console import Console
 from together import Raised, together
 
-from i2i import api, recipe, zoo
+from i2i import api, recipe, session, zoo
 from i2i.engine import checkpoint, monitor
+from i2i.engine.loop import Tick
 from i2i.engine.ranks import Ranks, digest
 from i2i.errors import Stopped
 from i2i.images import write
-from i2i.models.cyclegan import CycleGAN
 from i2i.session import Session
 
 CPU = torch.device("cpu")
@@ -313,8 +312,18 @@ def test_a_rank_that_is_killed_ends_the_others_and_what_was_saved_leads_to_the_s
     assert [answer["future"] for answer in rest] == [answer["future"] for answer in whole[1]]
 
 
+def after_step(step: int, act: Callable[[], object]) -> None:
+    """From now on in this process, `act` is called after that step of a run."""
+    played = session.play
+
+    def play(*args: Any, after: Iterable[Callable[[Tick], None]], **named: Any) -> None:
+        played(*args, after=(lambda tick: act() if tick.step == step else None, *after), **named)
+
+    session.play = play
+
+
 def by_api(tree: Tree, run: Path, hang: int = 0) -> list[str]:
-    """What `i2i train` does; returns the files that this process has changed. `hang`: the step in which rank 1 does."""
+    """What `i2i train` does; returns the files that this process has changed. `hang`: the step after which rank 1 does."""
     changed: list[str] = []
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -326,14 +335,7 @@ def by_api(tree: Tree, run: Path, hang: int = 0) -> list[str]:
 
     settings = recipe.build(tree, "test")
     if hang and os.environ["RANK"] == "1":
-        steps, phase = count(1), CycleGAN.adversarial
-
-        def hanging(self: CycleGAN, batches: Any, game: Any) -> None:
-            if next(steps) == hang:
-                time.sleep(600)
-            phase(self, batches, game)
-
-        CycleGAN.adversarial = hanging  # type: ignore[method-assign]
+        after_step(hang, lambda: time.sleep(600))
     sys.addaudithook(note)
     api.train(settings, run=run)
     return [line for line in changed if "__pycache__" not in line and "/dev/" not in line and "/proc/" not in line]
@@ -369,7 +371,7 @@ def test_an_error_that_one_rank_meets_ends_the_others(
 
 
 def test_a_rank_that_hangs_is_given_up_after_the_recipes_timeout(tmp_path: Path, tree: Callable[..., Tree]) -> None:
-    gave_up, _ = together(2, by_api, tree(timeout=3), tmp_path / "run", 4, timeout=None, wait_for=[0])
+    gave_up, _ = together(2, by_api, tree(timeout=3), tmp_path / "run", 3, timeout=None, wait_for=[0])
     assert gave_up.kind == "UserError"
     assert "Process 0 of 2 (counted from 0) has waited for the others" in gave_up.text
     assert states(tmp_path / "run") == ["0000000", "0000002"]
@@ -399,24 +401,26 @@ def test_processes_that_begin_with_different_things_are_told_what_differs(
 # Under torchrun
 
 SCRIPT = """
-import os, signal, sys
-from itertools import count
-from pathlib import Path
+import os, signal, sys, time
+sys.path.insert(0, {tests!r})
 from i2i import cli
-from i2i.models.cyclegan import CycleGAN
+from i2i.engine.watch import Watch
+from test_distributed import after_step
 
-step, what = int(sys.argv.pop(1)), sys.argv.pop(1)
-steps, phase, first = count(1), CycleGAN.adversarial, os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+step, what, rank = int(sys.argv.pop(1)), sys.argv.pop(1), os.environ["RANK"]
+heard, handle = [], Watch._handle
+Watch._handle = lambda *args: (heard.append(args), handle(*args))
 
-def adversarial(self, batches, game):
-    if next(steps) == step and first:
-        if what == "kill" and os.environ["RANK"] == "1":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == "tell" and os.environ["RANK"] == "0":
-            os.kill(os.getppid(), signal.SIGTERM)  # torchrun itself, which tells all its processes
-    phase(self, batches, game)
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 
-CycleGAN.adversarial = adversarial
+def tell():
+    os.kill(os.getppid(), signal.SIGTERM)  # torchrun itself, which tells all its processes
+    while not heard:
+        time.sleep(0.02)
+
+if (what, rank) in (("kill", "1"), ("tell", "0")) and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    after_step(step, globals()[what])
 cli.main()
 """
 
@@ -424,7 +428,7 @@ cli.main()
 @pytest.fixture
 def torchrun(tmp_path: Path, tree: Callable[..., Tree]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """torchrun(step, what): two processes of `i2i train`, to whom in `step` something happens."""
-    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
     (tmp_path / "own.yaml").write_text(recipe.dump(recipe.build(tree(), "test")))
 
     def run(step: int = 0, what: str = "nothing", restarts: int = 0) -> subprocess.CompletedProcess[str]:
@@ -441,7 +445,7 @@ def torchrun(tmp_path: Path, tree: Callable[..., Tree]) -> Callable[..., subproc
 def test_a_rank_that_is_killed_is_started_again_and_the_run_ends_with_the_same_weights(
     tmp_path: Path, torchrun: Any, whole: Any
 ) -> None:
-    done = torchrun(4, "kill", restarts=1)
+    done = torchrun(3, "kill", restarts=1)
     assert done.returncode == 0, done.stderr
     assert "failed (exitcode: -9) local_rank: 1" in done.stderr
     assert (tmp_path / "run" / zoo.FILE).read_bytes() == (whole[0] / zoo.FILE).read_bytes()

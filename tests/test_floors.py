@@ -19,6 +19,7 @@ FLOORS = (
     ("scores", "cost"),
     ("validation",),
     ("evaluation",),
+    ("selection",),
     ("session", "results"),
     ("api",),
     ("cli",),

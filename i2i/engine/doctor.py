@@ -132,7 +132,8 @@ def saturation(lines: Sequence[Line], rule: str | None) -> Alarm | None:
     """The discriminator is never wrong and the generator does not catch up: it has no gradient to learn from.
 
     Only for rules whose loss has a floor at a perfect discriminator; a Wasserstein critic's has none. Where real and
-    fake are logged apart, fake alone counts: smoothed labels keep the other up.
+    fake are logged apart, fake alone counts: smoothed labels keep the other up, and one that calls everything real has
+    it at 0.
     """
     recent = window(lines)
     if rule not in CHANCE or not recent:

@@ -135,6 +135,12 @@ def test_smoothed_labels_hide_no_saturation() -> None:
     assert saturation(lines, "non-saturating")
 
 
+def test_a_discriminator_that_believes_everything_is_not_saturated() -> None:
+    lines = [line(20 * i, discriminator__real=1e-4, discriminator__fake=3.0, generator__adversarial=0.05)
+             for i in range(1, 13)]  # fmt: skip
+    assert saturation(lines, "non-saturating") is None
+
+
 def test_a_window_is_long_enough_and_of_one_phase() -> None:
     short = [line(i, discriminator__fake=0.0, generator__adversarial=9.0) for i in range(1, 60)]
     assert saturation(short, "non-saturating") is None  # many lines, few steps
@@ -178,6 +184,16 @@ def test_learning_has_not_stalled_while_it_improves_or_the_rates_fall_or_it_is_e
     assert stalled(validations(*falling), ("ssim", True), 0.4) is None
     assert stalled(validations(*falling[:9]), ("ssim", True), 1.0) is None
     assert stalled(validations(*falling), ("other", True), 1.0) is None
+
+
+def test_the_best_of_a_stalled_run_is_named() -> None:
+    rising = [0.4, 0.3, 0.2, 0.5, 0.5, 0.6, 0.7, 0.8, 0.8, 0.9]
+    small = stalled(validations(*rising), ("ssim", False), 1.0)
+    large = stalled(validations(*(1 - score for score in rising)), ("ssim", True), 1.0)
+    assert small is not None
+    assert large is not None
+    assert "best at step 1500 (0.2)" in small.seen
+    assert "best at step 1500 (0.8)" in large.seen
 
 
 def test_a_lucky_peak_does_not_stall_a_noisy_run_that_improves() -> None:
@@ -404,7 +420,7 @@ def test_shipped_recipes_are_healthy_from_the_first_sample_on_and_the_doctor_is_
 
     monkeypatch.setattr(Doctor, "__call__", timed)
     stem, *changes = name.split()
-    overrides = ["schedule.0.steps=300", "log_every=20", "sample_every=100", "validate_every=null", *changes]
+    overrides = ["schedule.0.steps=240", "log_every=20", "sample_every=100", "validate_every=null", *changes]
     session = Session(recipe.load(stem, overrides), tmp_path, api.pick_device("cpu"))
     began = time.process_time()
     session.play()

@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import evaluation, recipe, zoo
+from i2i import evaluation, recipe, selection, zoo
 from i2i import session as session_module
 from i2i.engine import checkpoint, monitor, report
 from i2i.engine.ranks import digest
 from i2i.engine.settings import Settings
+from i2i.selection import Selection
 from i2i.session import STATES, Session
 
 CPU = torch.device("cpu")
@@ -70,9 +71,9 @@ def cheap(patch: pytest.MonkeyPatch) -> None:
         told = digest(value for _, network in sorted(networks.items()) for value in network.state_dict().values())
         return int(told[:12], 16) / 2**48
 
-    def remembering(self: Session, *arguments: Any) -> None:
-        scored[:] = [self.done]
-        validate_at(self, *arguments)
+    def remembering(self: Selection, step: int, *arguments: Any) -> None:
+        scored[:] = [step]
+        score_at(self, step, *arguments)
 
     def validate(_: Any, product: Any, *__: Any, watch: Callable[[], None], **___: Any) -> dict[str, float]:
         watch()
@@ -89,11 +90,11 @@ def cheap(patch: pytest.MonkeyPatch) -> None:
         watch()
         return Told({"l1": model.step, "bits": bits(model.product)})
 
-    validate_at = Session._validate
-    patch.setattr(Session, "_validate", remembering)
+    score_at = Selection.score
+    patch.setattr(Selection, "score", remembering)
     patch.setattr(session_module, "fitted", lambda settings, *_: settings)
-    patch.setattr(session_module, "validate", validate)
-    for module in (session_module, evaluation):
+    patch.setattr(selection, "validate", validate)
+    for module in (session_module, selection, evaluation):
         patch.setattr(module, "criterion", lambda _: ("l1", False))
     patch.setattr(evaluation, "of_model", of_model)
     patch.setattr(report, "write", lambda run, *_: run / "report.html")

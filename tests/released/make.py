@@ -31,12 +31,12 @@ def main() -> None:
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir()
     os.chdir(here)
-    folder(Path("pictures"), count=6, size=12, splits=("train", "val"))
+    folder(Path("pictures"), count=6, size=8, splits=("train", "val"))
     settings = tiny(
         "cyclegan",
         Path("pictures"),
-        data={"crop": 12},
-        generator={"kind": "compact", "width": 2, "blocks": 1},
+        data={"crop": 8},
+        generator={"kind": "unet", "levels": 2, "width": 2},
         discriminator={"kind": "patch", "layers": 1, "width": 2},
         history=2,
         ema=0.9,
