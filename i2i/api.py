@@ -19,7 +19,7 @@ from i2i.engine.pictures import scatter, sheet
 from i2i.engine.ranks import Ranks, from_torchrun, join, leave
 from i2i.engine.settings import Settings
 from i2i.engine.watch import Watch
-from i2i.errors import Stopped, UserError, suggest
+from i2i.errors import UserError, suggest
 from i2i.models import MODELS
 from i2i.results import conclude, over_seeds
 from i2i.scores import Scores
@@ -118,8 +118,6 @@ def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, co
             with Watch() as watch:
                 try:
                     conclude(run, device, watch.check)
-                except Stopped:
-                    raise
                 except UserError as error:  # the run is finished and its model is there, whatever the test pictures are
                     say(console, f"The test split was not scored: {error}")
                 watch.check()

@@ -8,8 +8,9 @@ class UserError(Exception):
     """Bad input, a missing file, a wrong setting. The command line prints the message alone, never a traceback."""
 
 
-class Stopped(UserError):
-    """The user asked a run to stop, and it did, with its state saved."""
+class Stopped(BaseException):
+    """The user asked the program to stop, and it does, with its work saved. No Exception, like KeyboardInterrupt: it is
+    raised from wherever a signal comes, and nobody who deals with bad input on the way may take it for such."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

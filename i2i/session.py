@@ -42,7 +42,8 @@ class Session:
         self.settings, self.run, self.device, self.ranks, self.console = settings, run, device, ranks, console
         saved = self._saved()
         # A resumed run computes as it began, bit for bit, whatever `memory: auto` would choose today.
-        self.cost = saved["cost"] if saved else _cost(fitted(settings, device, ranks, console))
+        same = saved and len(saved["ranks"]) == ranks.world
+        self.cost = saved["cost"] if same else _cost(fitted(settings, device, ranks, console))
         torch.manual_seed(settings.seed)  # the initial weights, the same on all ranks
         self.model, self.game = built(settings.model_copy(update=self.cost), device, ranks)
         self.ema = Ema(self.model.product(), settings.ema) if settings.ema else None
@@ -299,8 +300,8 @@ class Session:
             "saved state": f"step {self.done}",
         }
         told = self.ranks.everywhere(mine)
-        if differing := [what for what in mine if any(each[what] != told[0][what] for each in told)]:
-            steps = ", ".join(each["saved state"] for each in told)
+        if differing := [what for what in mine if any(each.get(what) != told[0].get(what) for each in told)]:
+            steps = ", ".join(each.get("saved state", "none") for each in told)
             raise UserError(
                 f"The {len(told)} processes differ in their {' and '.join(differing)} (rank by rank: {steps}). All "
                 f"machines need the same recipe, the same pictures, and {self.run} on a disk that they share."

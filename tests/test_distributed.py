@@ -323,7 +323,7 @@ def after_step(step: int, act: Callable[[], object]) -> None:
 
 
 def by_api(tree: Tree, run: Path, hang: int = 0) -> list[str]:
-    """What `i2i train` does; returns the files that this process has changed. `hang`: the step after which rank 1 does."""
+    """What `i2i train` does; returns the files this process has changed. `hang`: the step after which rank 1 does."""
     changed: list[str] = []
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -396,6 +396,24 @@ def test_processes_that_begin_with_different_things_are_told_what_differs(
     for raised in together(2, apart, tree(), tmp_path / "run", "folder"):  # as on machines that share no disk
         assert "The 2 processes differ in their saved state (rank by rank: step 2, step 0)" in raised.text
         assert "on a disk that they share" in raised.text
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused_by_all_in_words(
+    tmp_path: Path, tree: Callable[..., Tree]
+) -> None:
+    for raised in together(2, played, tree(batch=1), tmp_path / "run"):
+        assert raised.kind == "UserError"
+        assert "batch: expected a positive multiple of the 2 processes, got 1" in raised.text
+
+
+def test_parts_are_checked_anew_when_the_number_of_processes_changes(tmp_path: Path, tree: Callable[..., Tree]) -> None:
+    told = tree(accumulate=3)
+    told["generator"]["norm"] = told["discriminator"]["norm"] = "instance"
+    played(ALONE, told, tmp_path / "run", (0,), 1)
+    for raised in together(2, played, told | {"accumulate": 2}, tmp_path / "run"):
+        assert raised.kind == "UserError"
+        assert "accumulate: 2 must divide the 3 pictures" in raised.text
+    assert [answer["done"] for answer in together(2, played, told, tmp_path / "run")] == [6, 6]
 
 
 # Under torchrun
