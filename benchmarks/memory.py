@@ -27,7 +27,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "recompute": {"recompute": True},
     "accumulate 2": {"accumulate": 2},
-    "accumulate 4": {"accumulate": 4},
     "recompute, accumulate 2": {"recompute": True, "accumulate": 2},
     "recompute, accumulate 4": {"recompute": True, "accumulate": 4},
     "channels_last": {"channels_last": True},

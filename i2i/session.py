@@ -42,8 +42,11 @@ class Session:
         self.settings, self.run, self.device, self.ranks, self.console = settings, run, device, ranks, console
         saved = self._saved()
         # A resumed run computes as it began, bit for bit, whatever `memory: auto` would choose today.
-        same = saved and len(saved["ranks"]) == ranks.world
-        self.cost = saved["cost"] if same else _cost(fitted(settings, device, ranks, console))
+        if saved and len(saved["ranks"]) == ranks.world:
+            self.cost = saved["cost"]
+        else:
+            self._check_share()
+            self.cost = _cost(fitted(settings, device, ranks, console))
         torch.manual_seed(settings.seed)  # the initial weights, the same on all ranks
         self.model, self.game = built(settings.model_copy(update=self.cost), device, ranks)
         self.ema = Ema(self.model.product(), settings.ema) if settings.ema else None
@@ -133,6 +136,9 @@ class Session:
                     self._begin_anew()
                     watch.asked = True
                 self.game.stop = watch.asked
+
+                if settings.compile == "graphs":
+                    torch.compiler.cudagraph_mark_step_begin()  # outputs of the last step may be overwritten
 
             def keep(tick: Tick) -> None:
                 stopping = watch.asked if self.ranks.world == 1 else self.game.stopping
@@ -314,6 +320,14 @@ class Session:
     def _say(self, line: str) -> None:
         if self.ranks.first:
             say(self.console, line)
+
+    def _check_share(self) -> None:
+        batch, world = self.settings.batch, self.ranks.world
+        if batch % world:
+            raise UserError(
+                f"batch: {batch} pictures cannot be shared by {world} processes. Type --set batch={world}, or another "
+                f"multiple of {world}; see docs/distributed.md on learning rates."
+            )
 
     def _check_classes(self) -> None:
         data, wanted = self.settings.data, getattr(self.settings, "classes", 0)

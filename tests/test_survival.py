@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from faults import command, start
 from models.helpers import EVERY, assert_same, cheap, folder, outcome, tiny
 
 from i2i import api, evaluation, images, recipe, selection, zoo
+from i2i.engine import monitor
 from i2i.engine.settings import Settings
 from i2i.translator import Translator
 
@@ -101,6 +103,26 @@ def test_a_hundred_kills_anywhere_come_to_the_same(
         died += where.elements()
     assert len(died) == 100
     assert {"step", "saved state", "validation", "log line"} <= set(died)
+
+
+@pytest.mark.slow
+def test_the_command_itself_killed_and_typed_again_comes_to_the_same(pictures: Path, tmp_path: Path) -> None:
+    # With its real validation, estimate and report, in a process from the shell.
+    file = tmp_path / "own.yaml"
+    file.write_text(recipe.dump(tiny("pix2pix", pictures, ema=0.9, **{**EVERY, "log_every": 1})), "utf-8")
+
+    def typed(run: Path) -> list[str]:
+        return [sys.executable, "-m", "i2i", "train", str(file), "--run", str(run)]
+
+    subprocess.run(typed(tmp_path / "whole"), check=True, capture_output=True)
+    for step in (2, 5, 7):
+        with subprocess.Popen(typed(tmp_path / "parts"), stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and step not in (line["step"] for line in monitor.read(tmp_path / "parts")):
+                time.sleep(0.001)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    subprocess.run(typed(tmp_path / "parts"), check=True, capture_output=True)
+    assert_same(outcome(tmp_path / "whole"), outcome(tmp_path / "parts"))
 
 
 def test_a_command_killed_while_it_works_with_loaders_is_not_refused_afterwards(

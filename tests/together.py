@@ -1,5 +1,6 @@
 """Several processes that play one game, for the tests of what must hold between them."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -18,7 +19,7 @@ from i2i.engine.ranks import join, leave
 # A fork would inherit the autograd threads of the tests before; a spawned process imports torch anew each time. So one
 # clean process imports everything once, and those of the tests are forks of it.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["i2i.api", "torch.distributed", "pytest"])
+CONTEXT.set_forkserver_preload(["i2i.api", "torch.distributed", "matplotlib.backends.backend_svg", "pytest"])
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def together(
 
 
 def _one(told: dict[str, Any], timeout: int | None, job: Callable[..., Any], args: Any, answer: Any) -> None:
+    gc.freeze()  # a collection would touch, and so copy, all that is shared with the other forks
     torch.set_num_threads(1)
     os.environ.update({name: str(value) for name, value in told.items()})
     try:

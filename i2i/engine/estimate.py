@@ -179,13 +179,16 @@ def choose(settings: Settings, mixing: Sequence[str], measure: Measure) -> tuple
     `mixing`: the model's `batch_statistics`, which forbid parts; `measure`: `estimate` of the settings it is given.
     Raises UserError with advice when none fits.
     """
-    tried = list(_cheaper(settings, mixing))
-    for changed in tried:
+    tried = []
+    for changed in _cheaper(settings, mixing):
         found = _unless_full(changed, measure)
         if found and found.fits():
             return changed, found
-    lines = advice(tried[-1], found, mixing, measure)
-    need = f"{found}" if found else "not even a small batch fits"
+        tried += [(changed, found)] if found else []
+    # More parts can take more memory: each keeps what its backward pass needs until all have made the first turn.
+    best, least = min(tried, key=lambda pair: pair[1].bytes, default=(settings, None))
+    need = f"{least}" if least else "not even a small batch fits"
+    lines = advice(best, least, mixing, measure)
     raise UserError("\n".join([f"The device's memory is too small for this recipe: {need}.", *lines]))
 
 

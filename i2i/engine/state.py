@@ -27,7 +27,7 @@ def pack(model: nn.Module, game: Game, ema: Ema | None) -> dict[str, Any]:
 
 
 def unpack(state: dict[str, Any], model: nn.Module, game: Game, ema: Ema | None) -> None:
-    """The opposite. With more ranks than were packed some begin with another one's history; with fewer some are lost."""
+    """The opposite. With more ranks than were packed some begin with another's history; with fewer some are lost."""
     own = state["ranks"]
     mine = {name: moved(value, game.device) for name, value in own[game.ranks.rank % len(own)].items()}
     model.load_state_dict({**state["model"], **mine})

@@ -3,8 +3,10 @@
 Legend: a segment is a run of layers inside one `nn.Sequential` that ends with a layer that has weights.
 """
 
+import ctypes
 import os
 import shutil
+import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +22,8 @@ from torch.utils.checkpoint import checkpoint
 from i2i.engine.settings import Settings
 from i2i.errors import UserError
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+
 
 def prepare(model: nn.Module, settings: Settings, device: torch.device) -> None:
     """Applies `channels_last`, `recompute` and `compile` in place: weights and their names stay as they are.
@@ -27,6 +31,8 @@ def prepare(model: nn.Module, settings: Settings, device: torch.device) -> None:
     For a model on its device, before copies of its networks are made. Raises UserError for a setting that this device
     or machine cannot follow.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda":
         # All crops of a run have one size, so the search for the fastest kernels is made once for each layer.
         torch.backends.cudnn.benchmark = True
@@ -36,6 +42,14 @@ def prepare(model: nn.Module, settings: Settings, device: torch.device) -> None:
         recompute(model)
     if settings.compile:
         compile_networks(model, settings.compile, device)
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep what it frees. glibc gives large blocks back to the kernel at once and gets them anew,
+    page by page, for the next activation of the same size: a sixth of quickstart's step. The peak stays as it is."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):  # musl has none
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
+            mallopt(option, value)
 
 
 def networks(model: nn.Module) -> Iterator[nn.Module]:

@@ -7,7 +7,8 @@ Shapes: n batch, h w height and width, a b channels of the two sides; pictures a
 
 The paper's own setting is `norm: batch, dropout: 0.5, dropout_at_test: true` with transposed convolutions; ours is
 InstanceNorm without dropout, which gives the same answer in training, test and export. Released code prints half of
-D's loss but descends the whole; here the half is in the gradient, as the paper writes it.
+D's loss but descends the whole; here the half is in the gradient, as the paper writes it. `diffaugment` is Zhao et
+al. 2020, off unless the recipe names it: where pictures are few, D would learn them by heart.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from i2i.data import PairedData
 from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import adversarial
+from i2i.losses import DRAWS, Augmentation, adversarial, diffaugment, geometric
 from i2i.losses.reconstruction import l1
 from i2i.nets import Discriminator, Generator, PatchGANSpec, UNetSpec
 from i2i.spec import Spec
@@ -42,6 +43,7 @@ class Recipe(Settings):
     generator: Generator = UNetSpec()
     discriminator: Discriminator = PatchGANSpec()
     loss: adversarial.Name = "non-saturating"
+    diffaugment: tuple[Augmentation, ...] = Field((), description="of what D sees, where training pictures are few")
     weights: Weights = Weights()
     players: Players = Players()
 
@@ -51,6 +53,7 @@ class Pix2Pix(nn.Module):
         super().__init__()
         self.weights = recipe.weights
         self.rule = adversarial.rule(recipe.loss)
+        self.policy = recipe.diffaugment
         a, b = recipe.data.channels.a, recipe.data.channels.b
         self.generator = recipe.generator.build(a, b)
         self.judge = recipe.discriminator.build(a + b)
@@ -69,17 +72,23 @@ class Pix2Pix(nn.Module):
         a, b = next(batches)  # n a h w, n b h w
         fake = self.generator(a)  # n b h w, one pass serves both turns
         w = self.weights
+        draws = torch.rand(len(a), DRAWS).to(a.device)  # n 7: true and made answers are augmented alike
         if w.adversarial:
             with game.turn("discriminator") as turn:
                 turn.minimise(
-                    real=self.rule.real(self.judge(torch.cat([a, b], dim=1))) / 2,
-                    fake=self.rule.fake(self.judge(torch.cat([a, fake.detach()], dim=1))) / 2,
+                    real=self.rule.real(self.judge(self.pair(a, b, draws))) / 2,
+                    fake=self.rule.fake(self.judge(self.pair(a, fake.detach(), draws))) / 2,
                 )
         with game.turn("generator") as turn:
             losses = {"l1": w.l1 * l1(fake, b)}
             if w.adversarial:
-                losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(torch.cat([a, fake], dim=1)))
+                losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(self.pair(a, fake, draws)))
             turn.minimise(**losses)
+
+    def pair(self, a: Tensor, b: Tensor, draws: Tensor) -> Tensor:  # n a h w, n b h w, n 7
+        """A question and an answer as D sees them: n a+b h w. The question moves with its answer."""
+        seen = diffaugment(a, geometric(self.policy), draws), diffaugment(b, self.policy, draws)
+        return torch.cat(seen, dim=1)
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
         """The rows of the sample grid, by title."""

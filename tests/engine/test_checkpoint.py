@@ -350,29 +350,26 @@ def test_code_in_a_state_is_never_run(tmp_path: Path, new_format: bool) -> None:
 
 
 def test_a_folder_is_one_processs_alone_until_it_ends_however_it_ends(tmp_path: Path) -> None:
-    ready, go = os.pipe(), os.pipe()
-
-    def holds() -> None:
-        with checkpoint.locked(tmp_path / "run"):
-            os.write(ready[1], b"1")
-            os.read(go[0], 1)
-
+    ready = os.pipe()
     child = os.fork()
     if child == 0:
-        holds()
+        with checkpoint.locked(tmp_path / "run"):
+            os.write(ready[1], b"1")
+            time.sleep(60)
         os._exit(0)
     os.read(ready[0], 1)
-    with (
-        pytest.raises(UserError, match=r"Another process is at work in .*run.*--run"),
-        checkpoint.locked(tmp_path / "run"),
-    ):
-        pass
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with checkpoint.locked(tmp_path / "run"):
-        pass
-    with checkpoint.locked(tmp_path / "run"):
-        pass
+    try:
+        with (
+            pytest.raises(UserError, match=r"Another process is at work in .*run.*--run"),
+            checkpoint.locked(tmp_path / "run"),
+        ):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    for _ in range(2):
+        with checkpoint.locked(tmp_path / "run"):
+            pass
 
 
 def test_the_children_of_a_killed_process_do_not_hold_its_folder(tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_outputs_that_differ_half_as_much_as_real_pictures_have_not_collapsed() 
 
 def test_real_pictures_that_are_alike_themselves_and_very_few_are_no_evidence() -> None:
     one = smooth(0, n=1)
-    assert collapse(View("a2b", None, one.expand(8, -1, -1, -1), one.expand(8, -1, -1, -1))) is None
+    alike = one + 0.001 * torch.randn(8, 3, 32, 32)
+    assert collapse(View("a2b", None, one.expand(8, -1, -1, -1), alike)) is None
     assert collapse(View("a2b", None, one.expand(3, -1, -1, -1), smooth(1, n=3))) is None
 
 
@@ -287,6 +288,9 @@ def test_a_pattern_that_real_pictures_have_or_that_nobody_sees_is_no_fault() -> 
     assert checkerboard(View("a2b", smooth(0), smooth(0) * 0.9 + 0.1 * wave, smooth(1)))
     assert checkerboard(View("a2b", smooth(0), smooth(0) * 0.9 + 0.1 * wave, screen)) is None
     assert checkerboard(View("a2b", smooth(0), smooth(0) * 0.9 + 0.01 * wave, smooth(1))) is None  # 1.3 grey levels
+    wide = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(8)
+    assert checkerboard(View("a2b", smooth(0), smooth(0, coarse=2) + 0.02 * wide, smooth(1))) is None
+    assert checkerboard(View("a2b", smooth(0), smooth(0, coarse=2) + 0.1 * wide, smooth(1)))
 
 
 def test_the_grey_levels_of_a_pattern_are_its_root_mean_square() -> None:

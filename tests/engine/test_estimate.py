@@ -197,6 +197,12 @@ def test_parts_divide_the_batch():
     assert max(parts for _, parts in asked) == 2
 
 
+def test_a_refusal_speaks_of_the_best_that_was_tried():
+    measure, _ = told_by({**COSTS, (True, 4): 130}, 110 * MIB)
+    with pytest.raises(UserError, match="for this recipe: 120 MiB of 110 MiB"):
+        choose(settings(batch=4), [], measure)
+
+
 def test_a_device_that_is_full_at_once_is_a_setting_that_does_not_fit():
     measure, _ = told_by({**COSTS, (False, 1): None}, 250 * MIB)
     changed, _ = choose(settings(batch=4), [], measure)
