@@ -136,7 +136,6 @@ class Session:
                     self._begin_anew()
                     watch.asked = True
                 self.game.stop = watch.asked
-
                 if settings.compile == "graphs":
                     torch.compiler.cudagraph_mark_step_begin()  # outputs of the last step may be overwritten
 
