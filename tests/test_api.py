@@ -359,6 +359,29 @@ def test_samples_go_to_a_picture(trained: dict[str, api.Trained], tmp_path: Path
         i2i.sample("pix2pix", tmp_path / "a.png")
 
 
+# Seeds
+
+
+def test_several_seeds_are_several_runs_and_validation_picks_one(tiny: Tree, tmp_path: Path, fresh_home: Path) -> None:
+    tree = settings(tiny("pix2pix", steps=2, seed=4))
+    done = api.train(tree, run=tmp_path / "run", name="seeds", seeds=2)
+    each = [tmp_path / "run" / f"seed{seed}" for seed in (4, 5)]
+    told = json.loads((tmp_path / "run" / "seeds.json").read_text())
+    values = [json.loads((run / "test.json").read_text())["best"]["scores"]["model"]["l1"]["mean"] for run in each]
+    assert (told["seeds"], told["runs"]) == ([4, 5], ["seed4", "seed5"])
+    assert told["rows"]["l1"]["values"] == values
+    assert told["rows"]["l1"]["mean"] == pytest.approx(np.mean(values))
+    assert told["rows"]["l1"]["std"] == pytest.approx(np.std(values, ddof=1))
+    name = "perceptual_efflite0"
+    scores = [zoo.load(run, torch.device("cpu")).scores[name] for run in each]
+    assert scores[0] != scores[1]
+    assert done.model == each[int(np.argmin(scores))] / zoo.BEST
+    assert zoo.find("seeds").read_bytes() == done.model.read_bytes()
+    page = done.report.read_text("utf-8")
+    assert all(f'href="{run.name}/report.html"' in page for run in each)
+    assert api.train(tree, run=tmp_path / "run", name="seeds", seeds=2).already_finished
+
+
 # Scores
 
 
