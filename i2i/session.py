@@ -110,6 +110,7 @@ class Session:
 
     def mend(self) -> None:
         """Makes good what a finished run lacks: a model file that is not what the state says, the last validation."""
+        self.batches.close()  # nobody will play, and loaders that are forgotten are waited for when they are found
         self.selection.mend(self.run / STATES)
         try:
             whole = zoo.load(self.run / zoo.FILE, torch.device("cpu")).step == self.done

@@ -1,6 +1,7 @@
 """What a run does about trouble of its own: steps that are not finite, states that are damaged, files that are gone."""
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from io import StringIO
@@ -232,7 +233,16 @@ def test_what_decides_nothing_may_change_when_a_run_goes_on(
 ) -> None:
     session(settings, tmp_path / "run").save()
     changed = tiny("pix2pix", pictures, ema=0.9, **{**EVERY, **change})
-    assert session(changed, tmp_path / "run").done == 0
+    again = session(changed, tmp_path / "run")
+    assert again.done == 0
+    again.batches.close()
+
+
+def test_a_finished_run_keeps_no_loaders(pictures: Path, tmp_path: Path) -> None:
+    settings = tiny("pix2pix", pictures, ema=0.9, **EVERY, data={"workers": 2})
+    api.train(settings, run=tmp_path / "run", name="own")
+    assert api.train(settings, run=tmp_path / "run", name="own").already_finished
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"batch": 1}, {"ema": 0.5}, {"data": {"load": 18}}])

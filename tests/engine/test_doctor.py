@@ -282,6 +282,11 @@ def test_resizing_noise_and_sharp_edges_leave_no_checkerboard() -> None:
         assert checkerboard(View("a2b", x, output, smooth(1))) is None
 
 
+def test_a_left_edge_that_does_not_meet_the_right_one_is_no_pattern() -> None:
+    ramp = torch.linspace(-1, 1, 32).expand(8, 3, 32, 32)
+    assert checkerboard(View("a2b", None, ramp, torch.rand(8, 3, 32, 32) * 2 - 1)) is None
+
+
 def test_a_pattern_that_real_pictures_have_or_that_nobody_sees_is_no_fault() -> None:
     wave = torch.tensor([1.0, -1.0]).repeat(16)
     screen = smooth(1) * 0.9 + 0.1 * wave

@@ -77,4 +77,7 @@ def test_a_long_run_is_drawn_with_few_points_that_keep_its_mean() -> None:
     short = thinned(steps[:7], values[:7])
     assert short[0].tolist() == steps[:7]
     assert short[1].tolist() == values[:7]
-    assert len(thinned(steps[:1999], values[:1999], most=500)[0]) == 500  # the last mean is of three
+    x, y = thinned(steps[:1999], values[:1999], most=500)
+    assert len(x) == 500
+    assert x[-1] == np.mean(steps[1996:1999])  # the last mean is of three
+    assert y[-1] == pytest.approx(np.mean(values[1996:1999]))
