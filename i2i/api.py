@@ -100,7 +100,7 @@ def train(
             done = _train_seeds(settings, folder, place, ranks, console, seeds)
     finally:
         leave()
-    if ranks.first and (not done.already_finished or name not in (entry.name for entry in zoo.entries())):
+    if ranks.first:
         zoo.register(done.model, name)
     return replace(done, name=name)
 

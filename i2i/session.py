@@ -15,7 +15,8 @@ from i2i import recipe, zoo
 from i2i.cost import built, fitted, say
 from i2i.data import Batches, LabelledData, fixed
 from i2i.engine import checkpoint, report
-from i2i.engine.doctor import Doctor, returned
+from i2i.engine.boards import Boards
+from i2i.engine.doctor import Doctor
 from i2i.engine.ema import Ema
 from i2i.engine.game import ALONE, NonFinite
 from i2i.engine.loop import Tick, play
@@ -24,6 +25,7 @@ from i2i.engine.progress import Bar
 from i2i.engine.ranks import Ranks
 from i2i.engine.settings import CHANGEABLE, Settings
 from i2i.engine.state import moved, pack, unpack
+from i2i.engine.symptoms import returned
 from i2i.engine.watch import Watch
 from i2i.errors import Stopped, UserError
 from i2i.selection import Selection
@@ -169,7 +171,8 @@ class Session:
         """Those who log, draw, validate and show how far it is; `stack` closes them."""
         settings = self.settings
         checkpoint.atomically(self.run / "recipe.yaml", lambda p: p.write_text(recipe.dump(settings), "utf-8"))
-        log = Log(self.run, self.game, self.batches, settings.log_every, settings.batch, self.done)
+        boards = Boards(self.run, settings.log, self.done, self.console)
+        log = Log(self.run, self.game, self.batches, settings.log_every, settings.batch, self.done, boards)
         stack.callback(log.close)
         log.sums.update(self.unlogged[0])
         log.counts.update(self.unlogged[1])
@@ -179,12 +182,18 @@ class Session:
         scores = Lines(self.run / VALIDATION, self.done)
         stack.callback(scores.close)
 
+        chosen_by = criterion(settings) if settings.validate_every and self.selection.possible else None
         check = watch.check if self.ranks.world == 1 else nothing  # else the other ranks would wait in vain
+
+        def validated(step: int) -> None:
+            self.selection.score(step, scores, check)
+            for name, value in scores.lines[-1]["scores"].items() if scores.lines else ():
+                boards.scalar(f"validation/{name}", value, step)
 
         def score(tick: Tick) -> None:
             if self.selection.due(tick.step, tick.last):
                 try:
-                    self.selection.score(tick.step, scores, check)
+                    validated(tick.step)
                 except Stopped:
                     return  # `keep` is next, and saves; the resumed run begins with this validation
 
@@ -196,13 +205,13 @@ class Session:
             every=settings.sample_every,
             rule=getattr(settings, "loss", None),
             validation=scores,
-            criterion=criterion(settings) if settings.validate_every else None,
+            criterion=chosen_by,
             console=self.console,
         )
         stack.callback(doctor.close)
         if self.selection.due(self.done, last=False):
-            self.selection.score(self.done, scores, check)
-        bar = stack.enter_context(Bar(log, self.done, self.steps, self.console))
+            validated(self.done)
+        bar = stack.enter_context(Bar(log, self.done, self.steps, self.console, scores, chosen_by))
 
         def remember(tick: Tick) -> None:
             self.unlogged = dict(log.sums), dict(log.counts)
@@ -242,7 +251,7 @@ class Session:
     def report(self) -> Path:
         where = "finished" if self.finished else f"at step {self.done:,} of {self.steps:,}"
         note = f"{self.settings.model} on {self.device.type}, {where}"
-        return report.write(self.run, self.run.name, recipe.dump(self.settings), note)
+        return report.write(self.run, self.run.name, recipe.dump(self.settings), note, criterion(self.settings))
 
     def _return(self, error: NonFinite) -> None:
         """To the newest saved state, with the rates halved; UserError when that has been done often enough."""

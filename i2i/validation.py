@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from i2i import metrics
 from i2i.data import LabelledData, MixtureData, PairedData, UnpairedData, fixed
-from i2i.engine.doctor import View
 from i2i.engine.settings import Settings
+from i2i.engine.symptoms import View
 from i2i.errors import UserError, suggest
 from i2i.models import MODELS
 

@@ -16,11 +16,15 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from i2i import api, recipe
-from i2i.engine import doctor, monitor
-from i2i.engine.doctor import (
+from i2i.engine import monitor, symptoms
+from i2i.engine.doctor import Doctor
+from i2i.engine.game import Game
+from i2i.engine.loop import Tick, play
+from i2i.engine.monitor import Lines, Log
+from i2i.engine.schedule import Phase
+from i2i.engine.symptoms import (
     WARM,
     Alarm,
-    Doctor,
     View,
     checkerboard,
     collapse,
@@ -31,10 +35,6 @@ from i2i.engine.doctor import (
     saturation,
     stalled,
 )
-from i2i.engine.game import Game
-from i2i.engine.loop import Tick, play
-from i2i.engine.monitor import Lines, Log
-from i2i.engine.schedule import Phase
 from i2i.losses import rule
 from i2i.session import Session
 
@@ -303,7 +303,7 @@ def test_the_grey_levels_of_a_pattern_are_its_root_mean_square() -> None:
     for period, wave in ((2, [1.0, -1.0]), (4, [1.0, 0.0, -1.0, 0.0])):
         stripes = torch.tensor(wave).repeat(48 // period)  # columns
         _, levels = peaks(flat + 0.2 * stripes)
-        at = doctor.CORNERS.index((0, 4 // period))
+        at = symptoms.CORNERS.index((0, 4 // period))
         assert levels[at].item() == pytest.approx(127.5 * 0.2 * (sum(w * w for w in wave) / period) ** 0.5, rel=0.01)
         assert levels.argmax() == at
 
