@@ -64,6 +64,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if not works or name == "cpu":
         return torch.device("cpu")
     here = torch.device("cuda", from_torchrun().local)  # each process of a machine has its own
+    if here.index >= torch.cuda.device_count():
+        raise UserError(
+            f"torchrun has started more processes than the {torch.cuda.device_count()} GPUs of this machine; "
+            f"lower --nproc-per-node."
+        )
     torch.cuda.set_device(here)
     return here
 

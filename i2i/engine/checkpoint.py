@@ -124,7 +124,7 @@ def locked(run: Path) -> Iterator[None]:
         raise UserError(
             f"Another process is at work in {run}. Wait until it ends, or give this run its own folder with --run."
         ) from None
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
         raise UserError(f"{run} cannot be written to ({error}). Give another folder with --run.") from None
     try:
         sweep(run)

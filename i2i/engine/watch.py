@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run is at work: stop at the next safe place; the second one leaves at once."""
+"""SIGINT and SIGTERM while a run is at work: stop at the next safe place; a SIGINT after either leaves at once."""
 
 import signal
 from types import FrameType, TracebackType
@@ -22,7 +22,7 @@ class Watch:
             raise Stopped("Stopped.")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:  # SIGTERM comes twice where torchrun passes on what all have had
             raise KeyboardInterrupt
         self.asked = True
         if self.idle:

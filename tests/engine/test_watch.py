@@ -32,14 +32,22 @@ def test_at_work_a_signal_only_asks(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("idle", [True, False])
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_leaves_at_once(second: signal.Signals, idle: bool) -> None:
+@BOTH
+def test_a_sigint_after_another_signal_leaves_at_once(number: signal.Signals, idle: bool) -> None:
+    with Watch() as watch:
+        watch.idle = False
+        signal.raise_signal(number)
+        watch.idle = idle
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_sigterm_that_comes_twice_is_one_wish() -> None:
     with Watch() as watch:
         watch.idle = False
         signal.raise_signal(signal.SIGTERM)
-        watch.idle = idle
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(second)
+        signal.raise_signal(signal.SIGTERM)
+        assert watch.asked
 
 
 def test_afterwards_signals_are_what_they_were_before() -> None:
