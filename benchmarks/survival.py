@@ -25,13 +25,13 @@ import pytest
 from faults import Work, command, start
 from models.helpers import EVERY, assert_same, cheap, folder, outcome, tiny
 
-from i2i import api, recipe, zoo
+from i2i import api, recipe, store
 
 Check = Callable[[Path], None]
 Train = Callable[[Path], Work]
 ROW = "{:58} {:>6} {:>9}"
 STATE = "state/0000006"
-FILES = (f"{STATE}/state.pt", f"{STATE}/manifest.json", f"{STATE}/{zoo.BEST}", zoo.FILE, zoo.BEST)
+FILES = (f"{STATE}/state.pt", f"{STATE}/manifest.json", f"{STATE}/{store.BEST}", store.FILE, store.BEST)
 HOW = ("one bit", "half", "removed")
 STOPPED = ("step", "log line", "sample grid", "validation", "model file", "saved state", "test scoring")
 

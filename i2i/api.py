@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from i2i import evaluation, images, recipe, zoo
+from i2i import evaluation, images, recipe, store, zoo
 from i2i.cost import say
 from i2i.data import open_split
 from i2i.engine import checkpoint, report
@@ -94,7 +94,7 @@ def train(
     recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
     open_split(settings.data, "train")  # what is missing is said before anything is written
     stem = "model" if isinstance(source, Settings) else recipe.find(source).stem
-    name = zoo.check_name(name or stem.lower())
+    name = store.check_name(name or stem.lower())
     folder = Path(run) if run else Path("runs") / stem
     place = pick_device(device)
     ranks = join(place, settings.timeout)
@@ -106,7 +106,7 @@ def train(
     finally:
         leave()
     if ranks.first:
-        zoo.register(done.model, name)
+        store.register(done.model, name)
     return replace(done, name=name)
 
 
@@ -127,7 +127,7 @@ def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, co
                     say(console, f"The test split was not scored: {error}")
                 watch.check()
             session.report()
-    return Trained(run, zoo.find(run) if ranks.first else run / zoo.FILE, "", run / REPORT, began, already)
+    return Trained(run, store.find(run) if ranks.first else run / store.FILE, "", run / REPORT, began, already)
 
 
 def _train_seeds(
@@ -142,7 +142,7 @@ def _train_seeds(
     best = over_seeds(run, seeds, [done.run for done in each]) or each[0].run
     page = report.write(run, run.name, recipe.dump(settings), f"{settings.model}, {count} seeds; kept: {best.name}")
     began, already = any(done.resumed for done in each), all(done.already_finished for done in each)
-    return Trained(run, zoo.find(best), "", page, began, already)
+    return Trained(run, store.find(best), "", page, began, already)
 
 
 def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:

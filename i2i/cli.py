@@ -137,9 +137,9 @@ def models() -> None:
 
     **Example:** `i2i models`
     """
-    from i2i import zoo
+    from i2i import store
 
-    entries = zoo.entries()
+    entries = store.entries()
     for entry in entries:
         if entry.problem:
             complain(f"{entry.name:24} {entry.problem}")

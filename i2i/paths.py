@@ -7,7 +7,7 @@ import platformdirs
 
 
 def shared(name: str) -> Path:
-    """The shipped folder `recipes` or `datasets`: inside an installed wheel, else at the top of the clone."""
+    """The shipped folder `recipes`, `datasets` or `export`: inside an installed wheel, else at the top of the clone."""
     package = Path(__file__).parent
     installed = package / "share" / name
     return installed if installed.is_dir() else package.parent / name

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from i2i import evaluation, zoo
+from i2i import evaluation, store, zoo
 from i2i.data import MixtureData, has
-from i2i.engine.checkpoint import atomically
+from i2i.files import atomically
 
 TEST, SEEDS = "test.json", "seeds.json"
 
@@ -26,10 +26,10 @@ def conclude(run: Path, device: torch.device, watch: Callable[[], None]) -> dict
     if path.is_file():
         told: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return told
-    final = zoo.load(run / zoo.FILE, device)
+    final = zoo.load(run / store.FILE, device)
     if isinstance(final.recipe.data, MixtureData) or not has(final.recipe.data, "test"):
         return None
-    best = zoo.load(run / zoo.BEST, device) if (run / zoo.BEST).is_file() else None
+    best = zoo.load(run / store.BEST, device) if (run / store.BEST).is_file() else None
     told = {"final": _scored(final, watch), "final_step": final.step}
     if best:
         chosen_by, _ = evaluation.criterion(best.recipe)
@@ -56,8 +56,8 @@ def over_seeds(run: Path, seeds: Sequence[int], runs: Sequence[Path]) -> Path | 
         for answer, row in told.get("best", told.get("final", {})).get("scores", {}).items():
             for name, value in row.items() if answer.startswith("model") else ():
                 values.setdefault(f"{answer}/{name}".removeprefix("model/"), []).append(value["mean"])
-        if (each / zoo.BEST).is_file():
-            model = zoo.load(each / zoo.BEST, torch.device("cpu"))
+        if (each / store.BEST).is_file():
+            model = zoo.load(each / store.BEST, torch.device("cpu"))
             name, larger = evaluation.criterion(model.recipe)
             score = model.scores[name] * (1 if larger else -1)
             if top is None or score > top:

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from i2i import zoo
+from i2i import store, zoo
 from i2i.data import has
 from i2i.engine import checkpoint
 from i2i.engine.monitor import Lines
 from i2i.engine.settings import Settings
 from i2i.errors import UserError
+from i2i.files import atomically
 from i2i.validation import criterion, nothing, validate
 
 
@@ -31,7 +32,7 @@ class Selection:
         say: Callable[[str], None],
     ) -> None:
         self.settings, self.product, self.device, self.write, self.say = settings, product, device, write, say
-        self.best = run / zoo.BEST
+        self.best = run / store.BEST
         self.possible = has(settings.data, "val")
 
     def due(self, step: int, last: bool) -> bool:
@@ -49,25 +50,25 @@ class Selection:
         name, larger = criterion(self.settings)
         best = self.best_scores().get(name)
         if best is None or (found[name] > best if larger else found[name] < best):
-            self.write(zoo.BEST, found)
+            self.write(store.BEST, found)
         scores.write({"step": step, "scores": found})
 
     def best_scores(self) -> dict[str, float]:
         """The validation scores of the best model so far, from its own file: it cannot disagree with what is there."""
         try:
-            scores: dict[str, float] = json.loads(zoo.read_header(self.best)["scores"])
+            scores: dict[str, float] = json.loads(store.read_header(self.best)["scores"])
         except UserError:
             return {}
         return scores
 
     def mend(self, states: Path) -> None:
         """Puts a saved copy in the place of a best model that is damaged or gone: it may be older than all states."""
-        copies = checkpoint.copies(states, zoo.BEST)
+        copies = checkpoint.copies(states, store.BEST)
         if whole(self.best) or not (self.best.exists() or copies):
             return
         self.best.unlink(missing_ok=True)
         for copy in filter(whole, copies):
-            checkpoint.atomically(self.best, partial(shutil.copyfile, copy))
+            atomically(self.best, partial(shutil.copyfile, copy))
             self.say(f"{self.best} was missing or damaged; its copy from {copy.parent} is in its place.")
             return
         self.say(f"{self.best} was damaged, and there is no whole copy of it: the best is chosen anew from here on.")

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from i2i import recipe, zoo
+from i2i import recipe, store, zoo
 from i2i.cost import built, fitted, say
 from i2i.data import Batches, LabelledData, fixed
 from i2i.engine import checkpoint, report
@@ -28,6 +28,7 @@ from i2i.engine.state import moved, pack, unpack
 from i2i.engine.symptoms import returned
 from i2i.engine.watch import Watch
 from i2i.errors import Stopped, UserError
+from i2i.files import atomically
 from i2i.selection import Selection
 from i2i.validation import criterion, nothing, views
 
@@ -115,12 +116,12 @@ class Session:
         self.batches.close()  # nobody will play, and loaders that are forgotten are waited for when they are found
         self.selection.mend(self.run / STATES)
         try:
-            whole = zoo.load(self.run / zoo.FILE, torch.device("cpu")).step == self.done
+            whole = zoo.load(self.run / store.FILE, torch.device("cpu")).step == self.done
         except UserError:
             whole = False
         if not whole:
-            self._write(zoo.FILE, {})
-            self._say(f"{self.run / zoo.FILE} was missing, damaged or of another step; it is written anew.")
+            self._write(store.FILE, {})
+            self._say(f"{self.run / store.FILE} was missing, damaged or of another step; it is written anew.")
         with Watch() as watch, closing(Lines(self.run / VALIDATION, self.done)) as scores:
             if self.selection.due(self.done, last=True):
                 self.selection.score(self.done, scores, watch.check)
@@ -170,7 +171,7 @@ class Session:
     def _tellers(self, stack: ExitStack, watch: Watch) -> list[Callable[[Tick], None]]:
         """Those who log, draw, validate and show how far it is; `stack` closes them."""
         settings = self.settings
-        checkpoint.atomically(self.run / "recipe.yaml", lambda p: p.write_text(recipe.dump(settings), "utf-8"))
+        atomically(self.run / "recipe.yaml", lambda p: p.write_text(recipe.dump(settings), "utf-8"))
         boards = Boards(self.run, settings.log, self.done, self.console)
         log = Log(self.run, self.game, self.batches, settings.log_every, settings.batch, self.done, boards)
         stack.callback(log.close)
@@ -223,7 +224,7 @@ class Session:
         game = pack(self.model, self.game, self.ema)
         if not self.ranks.first:
             return
-        self._write(zoo.FILE, {})
+        self._write(store.FILE, {})
         state = game | {
             "recipe": self.settings.model_dump_json(),
             "step": self.done,
@@ -233,7 +234,7 @@ class Session:
             "unlogged": self.unlogged,
             "cost": self.cost,
         }
-        best = self.run / zoo.BEST
+        best = self.run / store.BEST
         checkpoint.save(self.run / STATES, self.done, state, self.settings.keep, [best] if best.is_file() else [])
 
     def _write(self, file: str, scores: Mapping[str, float]) -> None:

@@ -1,30 +1,23 @@
-"""Model names → files. A model file is `model.safetensors`: weights, and in its header what rebuilds the network."""
+"""A model file is `model.safetensors`: weights, and in its header what rebuilds the network."""
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from i2i import __version__, recipe
-from i2i.engine.checkpoint import atomically
 from i2i.engine.ranks import digest
 from i2i.engine.settings import Settings
-from i2i.errors import UserError, suggest
+from i2i.errors import UserError
+from i2i.files import atomically
 from i2i.models import MODELS
-from i2i.paths import home
-
-FORMAT = "1"
-FILE = "model.safetensors"  # the last one of a run
-BEST = "best.safetensors"  # the one that validation chose
-NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9][a-z0-9._-]{0,63}")  # no device names of Windows
+from i2i.store import FORMAT, find, read_header
 
 
 @dataclass(frozen=True)
@@ -36,32 +29,6 @@ class Model:
     step: int
     data: str  # fingerprint of the training data
     scores: dict[str, float]  # on the validation split, where that chose this model
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of `i2i models`. `problem` says why a model cannot be used; the rest is then not known."""
-
-    name: str
-    path: Path
-    model: str = ""
-    directions: tuple[str, ...] = ()
-    step: int = 0
-    size: int = 0  # bytes
-    problem: str = ""
-
-
-def store() -> Path:
-    return home() / "models"
-
-
-def check_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{name!r} cannot be a model's name: use 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit first, "
-            f"and none of the names that Windows keeps for devices (con, nul, ...)."
-        )
-    return name
 
 
 def save(
@@ -98,27 +65,6 @@ def _sum(header: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(f"{words}{digest(weights[name] for name in sorted(weights))}".encode()).hexdigest()
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """The header of a model file; raises UserError when it is not one of ours."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable model file ({error}).") from None
-    if "i2i" not in metadata:
-        raise UserError(f"{path} has weights but no recipe in its header: it was not written by i2i.")
-    try:
-        header: dict[str, str] = {key: str(value) for key, value in json.loads(metadata["i2i"]).items()}
-    except (ValueError, AttributeError):
-        raise UserError(f"{path} has a damaged header.") from None
-    missing = {"format", "recipe", "step", "data", "directions", "scores", "sha256"} - header.keys()
-    if missing:
-        raise UserError(f"{path} has a damaged header: it says nothing on {', '.join(sorted(missing))}.")
-    if header["format"] != FORMAT:
-        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads {FORMAT}. Update i2i.")
-    return header
-
-
 def load(name: str | Path, device: torch.device) -> Model:
     """Rebuilds a model from its name, run folder or file; no settings are needed."""
     path = find(name)
@@ -146,49 +92,3 @@ def load(name: str | Path, device: torch.device) -> Model:
             raise UserError(f"{path} does not fit its own recipe: {words[:300]}") from None
         net.eval().requires_grad_(False)
     return Model(settings, product, step, header["data"], scores)
-
-
-def find(name: str | Path) -> Path:
-    """The model file behind a name in the store, a run folder (the best where there is one), or a path."""
-    text, path = str(name), Path(name)
-    if NAME.fullmatch(text) and (known := store() / text / FILE).is_file():
-        return known
-    if path.is_file():
-        return path
-    for file in (path / BEST, path / FILE):
-        if file.is_file():
-            return file
-    if path.is_dir():
-        raise UserError(f"The folder {text} holds no finished model ({FILE}). Train it: i2i train RECIPE --run {text}")
-    raise UserError(
-        f"There is no model {text!r}: no such name, run folder or file.{suggest(text, [e.name for e in entries()])} "
-        f"`i2i models` lists what can be used."
-    )
-
-
-def register(file: Path, name: str) -> Path:
-    """Copies a model file into the user's store, from where it is known by name; replaces one of that name."""
-    target = store() / check_name(name) / FILE
-    atomically(target, lambda temporary: temporary.write_bytes(file.read_bytes()))
-    return target
-
-
-def entries() -> list[Entry]:
-    """All models in the user's store, by name, the damaged ones with their problem."""
-    return [_entry(path) for path in sorted(store().glob(f"*/{FILE}"))]
-
-
-def _entry(path: Path) -> Entry:
-    name = path.parent.name
-    try:
-        header: dict[str, Any] = read_header(path)
-        return Entry(
-            name=name,
-            path=path,
-            model=json.loads(header["recipe"])["model"],
-            directions=tuple(header["directions"].split(",")),
-            step=int(header["step"]),
-            size=path.stat().st_size,
-        )
-    except (UserError, ValueError, KeyError, TypeError) as error:
-        return Entry(name, path, problem=f"damaged: {error}")

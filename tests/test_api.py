@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import i2i
-from i2i import api, images, recipe, zoo
+from i2i import api, images, recipe, store, zoo
 from i2i.engine import monitor
 from i2i.engine.monitor import Log
 from i2i.errors import Stopped, UserError
@@ -53,7 +53,7 @@ def test_a_finished_run_leaves_everything_there_is_to_look_at(model: str, traine
     assert all(images.read(path).std() > 0 for path in (run / "samples").iterdir())
     assert any(path.name.startswith("events.out.tfevents") for path in (run / "tensorboard").iterdir())
     best = model in ("pix2pix", "cyclegan")  # what has a val split that can be scored chooses by it
-    assert trained[model].model == run / (zoo.BEST if best else zoo.FILE)
+    assert trained[model].model == run / (store.BEST if best else store.FILE)
     assert (run / "test.json").is_file() == best
     assert not list(run.rglob("*.tmp"))
 
@@ -100,8 +100,8 @@ def test_a_picture_of_the_users_among_the_samples_breaks_no_report(trained: dict
 
 
 def test_a_finished_model_is_known_by_its_name(trained: dict[str, api.Trained]) -> None:
-    assert zoo.find("pix2pix").read_bytes() == trained["pix2pix"].model.read_bytes()
-    assert {"pix2pix", "cyclegan", "dcgan", "gan"} <= {entry.name for entry in zoo.entries()}
+    assert store.find("pix2pix").read_bytes() == trained["pix2pix"].model.read_bytes()
+    assert {"pix2pix", "cyclegan", "dcgan", "gan"} <= {entry.name for entry in store.entries()}
 
 
 def test_training_twice_says_that_it_is_finished(tiny: Tree, trained: dict[str, api.Trained]) -> None:
@@ -114,7 +114,7 @@ def test_training_twice_says_that_it_is_finished(tiny: Tree, trained: dict[str, 
 
 def test_a_finished_run_can_be_given_another_name(tiny: Tree, trained: dict[str, api.Trained]) -> None:
     api.train(settings(tiny("pix2pix", steps=4)), run=trained["pix2pix"].run, name="second-name")
-    assert zoo.find("second-name").read_bytes() == trained["pix2pix"].model.read_bytes()
+    assert store.find("second-name").read_bytes() == trained["pix2pix"].model.read_bytes()
 
 
 def test_another_recipe_in_the_same_run_folder_is_refused(tiny: Tree, trained: dict[str, api.Trained]) -> None:
@@ -375,8 +375,8 @@ def test_several_seeds_are_several_runs_and_validation_picks_one(tiny: Tree, tmp
     name = "perceptual_efflite0"
     scores = [zoo.load(run, torch.device("cpu")).scores[name] for run in each]
     assert scores[0] != scores[1]
-    assert done.model == each[int(np.argmin(scores))] / zoo.BEST
-    assert zoo.find("seeds").read_bytes() == done.model.read_bytes()
+    assert done.model == each[int(np.argmin(scores))] / store.BEST
+    assert store.find("seeds").read_bytes() == done.model.read_bytes()
     page = done.report.read_text("utf-8")
     assert all(f'href="{run.name}/report.html"' in page for run in each)
     assert api.train(tree, run=tmp_path / "run", name="seeds", seeds=2).already_finished

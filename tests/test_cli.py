@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from i2i import api, cli, images, recipe, zoo
+from i2i import api, cli, images, recipe, store
 from i2i.models import MODELS
 
 # What scripts rely on. A change here is a change of the interface: say so in CHANGELOG.md.
@@ -171,8 +171,8 @@ def test_a_stopped_run_is_no_error(
 
 def test_a_damaged_model_is_shown_beside_the_others(say: Callable[..., Said], written: Path) -> None:
     say("train", written)
-    (zoo.store() / "bad").mkdir()
-    (zoo.store() / "bad" / zoo.FILE).write_bytes(b"?")
+    (store.folder() / "bad").mkdir()
+    (store.folder() / "bad" / store.FILE).write_bytes(b"?")
     said = say("models")
     assert said.code == 0
     assert said.out.startswith("own ")

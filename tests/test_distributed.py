@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from together import Raised, together
 
-from i2i import api, recipe, session, zoo
+from i2i import api, recipe, session, store, zoo
 from i2i.engine import checkpoint, monitor
 from i2i.engine.loop import Tick
 from i2i.engine.ranks import Ranks, digest
@@ -214,7 +214,7 @@ def test_ranks_stop_together_and_go_on_bit_for_bit(
     assert [answer["said"] for answer in rest] == ["", ""]
     assert [answer["past at first"] for answer in rest] == [answer["past"] for answer in first]
     assert [answer["future"] for answer in rest] == [answer["future"] for answer in whole[1]]
-    assert (tmp_path / "run" / zoo.FILE).read_bytes() == (whole[0] / zoo.FILE).read_bytes()
+    assert (tmp_path / "run" / store.FILE).read_bytes() == (whole[0] / store.FILE).read_bytes()
     assert order_of([*first, *rest]) == order_of(whole[1])
 
 
@@ -356,7 +356,7 @@ def by_api(tree: Tree, run: Path, hang: int = 0) -> list[str]:
 
 def test_rank_0_alone_writes(tmp_path: Path, tree: Callable[..., Tree]) -> None:
     first, other = together(2, by_api, tree(4, sample_every=2, log=["tensorboard"]), tmp_path / "run", timeout=None)
-    assert any(zoo.FILE in line for line in first)
+    assert any(store.FILE in line for line in first)
     assert other == []
 
 
@@ -496,7 +496,7 @@ def test_a_rank_that_is_killed_is_started_again_and_the_run_ends_with_the_same_w
     code, said = torchrun(3, "kill", restarts=1, machines=machines)
     assert code == 0, said
     assert "failed (exitcode: -9)" in said
-    assert (tmp_path / "run" / zoo.FILE).read_bytes() == (whole[0] / zoo.FILE).read_bytes()
+    assert (tmp_path / "run" / store.FILE).read_bytes() == (whole[0] / store.FILE).read_bytes()
 
 
 @pytest.mark.slow
@@ -508,4 +508,4 @@ def test_torchrun_that_is_told_to_end_leaves_a_saved_run_and_the_same_command_go
     assert said.count("Stopped at step 4 of 6") == 2
     assert states(tmp_path / "run")[-1] == "0000004"
     assert torchrun()[0] == 0
-    assert (tmp_path / "run" / zoo.FILE).read_bytes() == (whole[0] / zoo.FILE).read_bytes()
+    assert (tmp_path / "run" / store.FILE).read_bytes() == (whole[0] / store.FILE).read_bytes()

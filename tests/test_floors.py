@@ -9,13 +9,15 @@ import pytest
 import i2i
 
 FLOORS = (
-    ("errors", "spec", "paths", "images"),  # the ground
-    ("nets", "losses", "data", "metrics"),
+    ("errors", "spec", "paths", "files", "images"),  # the ground
+    ("store", "nets", "losses", "data", "metrics", "runtime", "deploy"),
     ("engine",),
     ("models",),
     ("recipe",),
     ("zoo",),
     ("translator",),
+    ("export", "foreign"),
+    ("translation",),
     ("scores", "cost"),
     ("validation",),
     ("evaluation",),
@@ -25,7 +27,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-ROOMS_WITH_ORDER = ("errors", "spec", "paths", "images")  # single files on the ground may use `errors` and each other
+ROOMS_WITH_ORDER = ("errors", "spec", "paths", "files", "images")  # single files on the ground may use `errors` and each other
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 

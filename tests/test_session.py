@@ -15,7 +15,7 @@ from models.helpers import CPU, EVERY, assert_same, cheap, everything, folder, o
 from rich.console import Console
 from torch import Tensor
 
-from i2i import api, recipe, zoo
+from i2i import api, recipe, store, zoo
 from i2i.engine import loop, monitor
 from i2i.engine.game import NonFinite
 from i2i.engine.settings import Settings
@@ -185,25 +185,25 @@ def test_where_all_states_are_damaged_nothing_is_trained_over_them(settings: Set
 def test_a_best_model_without_any_whole_copy_is_told_and_chosen_anew(settings: Settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     played(settings, run)
-    for path in run.rglob(zoo.BEST):
+    for path in run.rglob(store.BEST):
         damage(path, "one bit")
     for path in (run / STATES).iterdir():  # as if those copies had been taken of the damaged file
         told = json.loads((path / "manifest.json").read_text())
-        told["files"].pop(zoo.BEST)
+        told["files"].pop(store.BEST)
         (path / "manifest.json").write_text(json.dumps(told))
     said = StringIO()
     Session(settings, run, CPU, console=Console(file=said, width=10_000)).mend()
     assert "there is no whole copy of it" in said.getvalue()
-    assert not (run / zoo.BEST).exists()
+    assert not (run / store.BEST).exists()
 
 
 def test_a_stale_model_of_a_finished_run_is_written_anew(settings: Settings, tmp_path: Path) -> None:
     done = api.train(settings, run=tmp_path / "run", name="own")
-    right = (tmp_path / "run" / zoo.FILE).read_bytes()
-    shutil.copy(tmp_path / "run" / zoo.BEST, tmp_path / "run" / zoo.FILE)  # whole, but of step 4
+    right = (tmp_path / "run" / store.FILE).read_bytes()
+    shutil.copy(tmp_path / "run" / store.BEST, tmp_path / "run" / store.FILE)  # whole, but of step 4
     again = api.train(settings, run=tmp_path / "run", name="own")
     assert (done.already_finished, again.already_finished) == (False, True)
-    assert (tmp_path / "run" / zoo.FILE).read_bytes() == right
+    assert (tmp_path / "run" / store.FILE).read_bytes() == right
 
 
 def test_a_finished_run_is_left_as_it_is(settings: Settings, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from faults import command, start
 from models.helpers import EVERY, assert_same, cheap, folder, outcome, tiny
 
-from i2i import api, evaluation, images, recipe, selection, zoo
+from i2i import api, evaluation, images, recipe, selection, store, zoo
 from i2i.engine import monitor
 from i2i.engine.settings import Settings
 from i2i.translator import Translator
@@ -60,7 +60,7 @@ def expected(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> di
         cheap(patch)
         api.train(settings, run=run, name="own")
     there = outcome(run)
-    best = zoo.load(run / zoo.BEST, api.pick_device("cpu")).step
+    best = zoo.load(run / store.BEST, api.pick_device("cpu")).step
     assert best == 4  # older than all states that are kept, so that nobody could make it again
     assert len(there["validation"]) == 4
     assert there["test.json"]
@@ -373,7 +373,7 @@ def test_a_run_whose_folder_vanishes_saves_all_anew_and_stops(
     assert status == 0, said
     found = outcome(run)
     assert_same(expected["state"], found["state"])  # nothing is lost but what was only in the folder
-    assert found[zoo.FILE] == expected[zoo.FILE]
+    assert found[store.FILE] == expected[store.FILE]
     assert [step for step, _, _ in found["losses"]] == [6, 8]
 
 
@@ -398,8 +398,8 @@ def test_a_second_process_is_refused_and_the_first_is_unharmed(
 
 
 HOW = ("one bit", "half", "removed")
-FILES = ("state.pt", "manifest.json", "state/best", zoo.FILE, zoo.BEST)
-NOW = {("state.pt", "one bit"), (zoo.BEST, "one bit")}
+FILES = ("state.pt", "manifest.json", "state/best", store.FILE, store.BEST)
+NOW = {("state.pt", "one bit"), (store.BEST, "one bit")}
 
 
 @pytest.mark.parametrize(
@@ -416,22 +416,22 @@ def test_a_damaged_file_of_a_run_is_noticed_and_the_run_comes_to_the_same(
     child.end()
     newest = run / "state" / "0000006"
     in_state = {"state.pt": newest / "state.pt", "manifest.json": newest / "manifest.json",
-                "state/best": newest / zoo.BEST}  # fmt: skip
+                "state/best": newest / store.BEST}  # fmt: skip
     faults.damage(in_state.get(file, run / file), how)
     said = goes_on(train, run, the_same).replace("\n", " ")
     if file in in_state:
         assert f"The saved state {newest} is damaged" in said
         assert said.count("taking the one before it") == 1
-    elif file == zoo.BEST:
-        assert f"{run / zoo.BEST} was missing or damaged; its copy" in said
+    elif file == store.BEST:
+        assert f"{run / store.BEST} was missing or damaged; its copy" in said
 
 
 @pytest.mark.parametrize(
     ("file", "how"),
     [
-        (zoo.FILE, "one bit"),
-        pytest.param(zoo.BEST, "removed", marks=SLOW),
-        *(pytest.param(file, how, marks=SLOW) for file in (zoo.FILE, zoo.BEST) for how in ("half", "empty")),
+        (store.FILE, "one bit"),
+        pytest.param(store.BEST, "removed", marks=SLOW),
+        *(pytest.param(file, how, marks=SLOW) for file in (store.FILE, store.BEST) for how in ("half", "empty")),
     ],
 )
 def test_a_damaged_model_of_a_finished_run_is_made_whole(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from i2i import recipe, zoo
+from i2i import recipe, store, zoo
 from i2i.errors import UserError
 from i2i.models import MODELS
 
@@ -28,11 +28,11 @@ def make(path: Path, tree: dict[str, Any], seed: int = 0) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path, tiny: Callable[..., Any]) -> Path:
-    return make(tmp_path / "run" / zoo.FILE, tiny("cyclegan"))
+    return make(tmp_path / "run" / store.FILE, tiny("cyclegan"))
 
 
 def header(path: Path) -> dict[str, str]:
-    return zoo.read_header(path)
+    return store.read_header(path)
 
 
 def rewrite(path: Path, **changed: str | None) -> None:
@@ -46,7 +46,7 @@ def rewrite(path: Path, **changed: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["a", "0", "horse2zebra", "a.b_c-d", "x" * 64, "console", "com", "nulls"])
 def test_a_plain_name_is_taken(name: str) -> None:
-    assert zoo.check_name(name) == name
+    assert store.check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_plain_name_is_taken(name: str) -> None:
 )
 def test_a_name_that_could_lead_elsewhere_is_refused(name: str, file: Path, fresh_home: Path) -> None:
     with pytest.raises(UserError, match="cannot be a model's name"):
-        zoo.register(file, name)
+        store.register(file, name)
     assert not fresh_home.exists()
 
 
@@ -66,51 +66,51 @@ def test_a_name_that_could_lead_elsewhere_is_refused(name: str, file: Path, fres
 
 
 def test_a_registered_model_is_found_by_its_name(file: Path, fresh_home: Path) -> None:
-    kept = zoo.register(file, "zebra")
+    kept = store.register(file, "zebra")
     assert kept.is_relative_to(fresh_home)
-    assert zoo.find("zebra") == kept
+    assert store.find("zebra") == kept
     assert kept.read_bytes() == file.read_bytes()
-    assert [entry.name for entry in zoo.entries()] == ["zebra"]
+    assert [entry.name for entry in store.entries()] == ["zebra"]
 
 
 def test_an_entry_tells_what_can_be_done_with_a_model(file: Path, fresh_home: Path) -> None:
-    zoo.register(file, "zebra")
-    (entry,) = zoo.entries()
+    store.register(file, "zebra")
+    (entry,) = store.entries()
     assert (entry.model, entry.directions, entry.step) == ("cyclegan", ("a2b", "b2a"), 7)
     assert entry.size == file.stat().st_size
     assert entry.problem == ""
 
 
 def test_a_run_folder_and_a_file_are_models_too(file: Path) -> None:
-    assert zoo.find(file.parent) == zoo.find(file) == file
+    assert store.find(file.parent) == store.find(file) == file
 
 
 def test_an_unknown_model_suggests_known_ones(file: Path, fresh_home: Path) -> None:
-    zoo.register(file, "zebra")
+    store.register(file, "zebra")
     with pytest.raises(UserError, match="Did you mean zebra"):
-        zoo.find("zebar")
+        store.find("zebar")
 
 
 def test_a_run_folder_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="i2i train"):
-        zoo.find(tmp_path)
+        store.find(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "", "..\\..", "%2e%2e/model"])
 def test_a_strange_model_is_no_model_and_no_crash(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
-        zoo.find(name)
+        store.find(name)
 
 
 def test_a_damaged_model_is_listed_as_damaged_beside_the_others(file: Path, fresh_home: Path) -> None:
     for name in ("bare", "empty", "good", "nojson", "nomodel"):
-        zoo.register(file, name)
-    (zoo.store() / "empty" / zoo.FILE).write_bytes(b"")
-    save_file({"w": torch.zeros(1)}, zoo.store() / "bare" / zoo.FILE)
-    rewrite(zoo.store() / "nojson" / zoo.FILE, recipe="{")
-    rewrite(zoo.store() / "nomodel" / zoo.FILE, recipe="[]")
-    entries = {entry.name: entry for entry in zoo.entries()}
+        store.register(file, name)
+    (store.folder() / "empty" / store.FILE).write_bytes(b"")
+    save_file({"w": torch.zeros(1)}, store.folder() / "bare" / store.FILE)
+    rewrite(store.folder() / "nojson" / store.FILE, recipe="{")
+    rewrite(store.folder() / "nomodel" / store.FILE, recipe="[]")
+    entries = {entry.name: entry for entry in store.entries()}
     assert {name for name, entry in entries.items() if entry.problem} == {"bare", "empty", "nojson", "nomodel"}
     assert all(entry.problem.startswith("damaged") for name, entry in entries.items() if name != "good")
 
@@ -134,7 +134,7 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path, tiny: Callable[..., Any]
 @pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "dcgan", "gan"])
 def test_a_model_comes_back_from_its_file_alone(kind: str, tmp_path: Path, tiny: Callable[..., Any]) -> None:
     tree = tiny(kind)
-    path = make(tmp_path / zoo.FILE, tree)
+    path = make(tmp_path / store.FILE, tree)
     torch.manual_seed(0)
     settings = recipe.build(tree, "test")
     written = MODELS[type(settings)](settings).product()
@@ -158,7 +158,7 @@ def test_loading_a_model_draws_no_random_numbers(file: Path) -> None:
 def test_the_header_is_plain_text_that_other_tools_read(file: Path) -> None:
     raw = file.read_bytes()
     told = json.loads(json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])["__metadata__"]["i2i"])
-    assert told["format"] == zoo.FORMAT
+    assert told["format"] == store.FORMAT
     assert json.loads(told["recipe"])["model"] == "cyclegan"
     assert told["directions"] == "a2b,b2a"
 
@@ -167,9 +167,9 @@ def test_the_header_is_plain_text_that_other_tools_read(file: Path) -> None:
     "content", [b"", b"x" * 7, b"PK\x03\x04" * 40, b"\xff" * 100, b"\x08" + b"\0" * 7 + b"{}      "]
 )
 def test_a_foreign_file_is_no_model(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / zoo.FILE
+    path = tmp_path / store.FILE
     path.write_bytes(content)
-    with pytest.raises(UserError, match=zoo.FILE):
+    with pytest.raises(UserError, match=store.FILE):
         zoo.load(path, CPU)
 
 
@@ -189,9 +189,9 @@ def test_weights_of_another_program_are_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
 def test_a_header_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
-    save_file({"w": torch.zeros(1)}, tmp_path / zoo.FILE, {"i2i": text})
+    save_file({"w": torch.zeros(1)}, tmp_path / store.FILE, {"i2i": text})
     with pytest.raises(UserError, match="damaged header"):
-        zoo.load(tmp_path / zoo.FILE, CPU)
+        zoo.load(tmp_path / store.FILE, CPU)
 
 
 def test_a_model_of_a_later_format_asks_for_a_newer_i2i(file: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_header_without_one_of_its_parts_is_refused(key: str, file: Path) -> N
 @pytest.mark.parametrize("changed", [{"recipe": "{"}, {"recipe": "[]"}, {"recipe": '{"model": 1}'}, {"step": "x"}])
 def test_a_header_with_a_damaged_part_is_refused(changed: dict[str, str], file: Path) -> None:
     rewrite(file, **changed)
-    with pytest.raises(UserError, match=zoo.FILE):
+    with pytest.raises(UserError, match=store.FILE):
         zoo.load(file, CPU)
 
 

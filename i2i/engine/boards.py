@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from i2i.engine.checkpoint import atomically
 from i2i.errors import UserError
+from i2i.files import atomically
 
 PATIENCE = 30.0  # seconds that a run waits for Weights & Biases, at its start and at its end
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from i2i.errors import UserError
+from i2i.files import durable
 
 State = dict[str, Any]  # nested dicts and lists of tensors, numbers and strings
 STATE, MANIFEST = "state.pt", "manifest.json"
-
-
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write(temporary)`, then makes the file durable and moves it to `path`: readers see old or new, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        _durable(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _durable(path.parent)  # the rename itself must survive a power cut
 
 
 def save(folder: Path, step: int, state: State, keep: int, beside: Sequence[Path] = ()) -> None:
@@ -56,11 +44,11 @@ def save(folder: Path, step: int, state: State, keep: int, beside: Sequence[Path
         told = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files}
         (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": told}, indent=2), "utf-8")
         for path in (*files, temporary / MANIFEST, temporary):
-            _durable(path)
+            durable(path)
         if target.exists():  # a step that is played again after a return to an older state
             target.rename(old)  # at once: removed file by file it could be met half there, and would pass for damaged
         temporary.rename(target)
-        _durable(folder)
+        durable(folder)
     except (OSError, RuntimeError) as error:  # torch calls a full disk a RuntimeError
         _remove(temporary)
         older = ", ".join(path.name for path in _states(folder)) or "none"
@@ -151,15 +139,6 @@ def _states(folder: Path) -> list[Path]:
 def _remove(*folders: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _durable(path: Path) -> None:
-    """The file or folder is on the disk, not only on its way there."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _sha256(path: Path, *, fresh: bool = False) -> str:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from i2i.engine.boards import Boards
-from i2i.engine.checkpoint import atomically
 from i2i.engine.game import Game
 from i2i.engine.loop import Tick
 from i2i.engine.pictures import grid, scatter
+from i2i.files import atomically
 
 METRICS, VALIDATION, ALARMS = "metrics.jsonl", "validation.jsonl", "alarms.jsonl"
 

@@ -13,9 +13,9 @@ from string import Template
 from typing import Any
 
 from i2i.engine import monitor
-from i2i.engine.checkpoint import atomically
 from i2i.engine.monitor import ALARMS, VALIDATION, Line
 from i2i.engine.pictures import Curve, curves
+from i2i.files import atomically
 
 Row = Mapping[str, Mapping[str, float | None]]  # score → {"mean", "interval"}
 

@@ -14,7 +14,8 @@ from torch.nn.utils import parametrizations
 
 Norm = Literal["instance", "instance-affine", "batch", "group", "none"]
 Padding = Literal["reflect", "replicate", "zero"]
-Upsample = Literal["transposed", "resize-conv"]
+Upsample = Literal["transposed", "resize-conv", "bilinear-conv"]
+Downsample = Literal["strided", "blur"]
 TestStatistics = Literal["picture", "running"]
 
 PADDING_MODES: dict[Padding, Literal["reflect", "replicate", "zeros"]] = {
@@ -43,11 +44,13 @@ class PictureBatchNorm2d(nn.BatchNorm2d):
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's own, which on a CPU is computed as a group norm with one channel a group: the same formula (Wu & He 2018,
-    section 3.1) to 1e-6, but a forward pass in a quarter of the time. An exported graph keeps the instance norm."""
+    """torch's own, which while a CPU trains is computed as a group norm with one channel a group: the same formula (Wu
+    & He 2018, section 3.1), but a forward pass in a quarter of the time. Its rounding is coarser, and the 23 norms of a
+    residual generator amplify that on pictures of little contrast to 5e-3; so at rest, and in exports, it is torch's.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or torch.compiler.is_compiling():
+        if input.device.type != "cpu" or not self.training or torch.compiler.is_compiling():
             return super().forward(input)
         return F.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
 
@@ -93,11 +96,43 @@ def upsample2x(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4] 
 
     `transposed`: a stride-2 transposed convolution; 4×4 in Pix2Pix and DCGAN, 3×3 in CycleGAN.
     `resize-conv`: nearest ×2 then 3×3, free of the checkerboard of uneven overlaps (Odena et al. 2016).
+    `bilinear-conv`: bilinear ×2 then 3×3. So to interpolate is the fixed filter 1 3 3 1 of CUT (Zhang 2019) with edges
+    repeated; as the transposed convolution that it is there, it would cost as much as the 3×3 behind it.
     """
     if kind == "transposed":
         extra = kernel % 2  # an odd kernel comes out one pixel short of twice the size
         return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=1, output_padding=extra, bias=bias)
+    if kind == "bilinear-conv":
+        return nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        )
     return ResizeConv(inputs, outputs, bias)
+
+
+def downsample2x(kind: Downsample, inputs: int, outputs: int, norm: nn.Module, bias: bool = False) -> list[nn.Module]:
+    """n inputs h w → n outputs h/2 w/2, h and w even: a 3×3 convolution, its norm and a ReLU.
+
+    `strided`: every other place is not computed at all. `blur`: all are, and then blurred before every other one goes,
+    so that a shift by one pixel changes little (Zhang 2019), as CUT's code does it.
+    """
+    stride = 2 if kind == "strided" else 1
+    layers = [nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias), norm, nn.ReLU()]
+    return layers if kind == "strided" else [*layers, Blur(outputs)]
+
+
+class Blur(nn.Module):
+    """n c h w → n c h/2 w/2: every other pixel after the filter 1 2 1, over 4, along both axes (Zhang 2019)."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        # Saved with the weights though it never changes: a network built on the meta device gets all from its file.
+        self.register_buffer("filt", torch.outer(row, row).expand(channels, 1, 3, 3).contiguous())
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(F.pad(input, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=len(self.filt))
 
 
 class ResizeConv(nn.Conv2d):

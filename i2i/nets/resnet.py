@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from i2i.nets.blocks import (
     PADDING_MODES,
+    Downsample,
     Norm,
     Padding,
     TestStatistics,
     Upsample,
     check_input,
+    downsample2x,
     dropout_layer,
     needs_bias,
     norm2d,
@@ -48,7 +50,8 @@ class Resnet(nn.Module):
     """c7s1-64, d128, d256, R256 × blocks, u128, u64, c7s1-o, tanh, in the paper's notation (width 64).
 
     9 blocks for 256 px and 6 for 128 px: 11,378,179 and 7,837,699 parameters as published for 3 → 3 channels. Ours has
-    fewer: the reference also counts the biases in front of its instance norms, which the norms cancel.
+    fewer: the reference also counts the biases in front of its instance norms, which the norms cancel. CUT's generator
+    (Park et al. 2020) as its code has it is `downsample` blur and `upsample` bilinear-conv.
     `forward` takes and returns values in [-1, 1]; it raises ValueError unless h and w are multiples of 4 and at least
     8 (reflection by one pixel needs two of them in the trunk).
     """
@@ -63,6 +66,7 @@ class Resnet(nn.Module):
         blocks: int = 9,
         width: int = 64,
         norm: Norm = "instance",
+        downsample: Downsample = "strided",
         upsample: Upsample = "transposed",
         padding: Padding = "reflect",
         dropout: float = 0.0,
@@ -75,10 +79,13 @@ class Resnet(nn.Module):
         def normed(layer: nn.Module, channels: int) -> list[nn.Module]:
             return [layer, norm2d(norm, channels, test_statistics), nn.ReLU()]
 
+        def halved(below: int, above: int) -> list[nn.Module]:
+            return downsample2x(downsample, below, above, norm2d(norm, above, test_statistics), bias)
+
         self.encode = nn.Sequential(
             *normed(nn.Conv2d(inputs, width, 7, padding=3, padding_mode=mode, bias=bias), width),
-            *normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), 2 * width),
-            *normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=bias), 4 * width),
+            *halved(width, 2 * width),
+            *halved(2 * width, 4 * width),
         )
         self.trunk = nn.Sequential(
             *(ResidualBlock(4 * width, norm, padding, dropout, test_statistics) for _ in range(blocks))
@@ -98,12 +105,13 @@ class Resnet(nn.Module):
 
 
 class ResnetSpec(InitSpec):
-    """The residual generator of a recipe. The defaults are CycleGAN's for 256 px."""
+    """The residual generator of a recipe. The defaults are CycleGAN's for 256 px; CUT's: blur and bilinear-conv."""
 
     kind: Literal["resnet"] = "resnet"
     blocks: int = Field(9, ge=0, le=64)
     width: int = Field(64, ge=1)
     norm: Norm = "instance"
+    downsample: Downsample = "strided"
     upsample: Upsample = "transposed"
     padding: Padding = "reflect"
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -124,6 +132,7 @@ class ResnetSpec(InitSpec):
                 blocks=self.blocks,
                 width=self.width,
                 norm=self.norm,
+                downsample=self.downsample,
                 upsample=self.upsample,
                 padding=self.padding,
                 dropout=self.dropout,

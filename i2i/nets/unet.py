@@ -21,7 +21,8 @@ class UNet(nn.Module):
     8 levels for 256 px and 7 for 128 px as published: 54,413,955 and 41,828,995 parameters for 3 → 3 channels, width
     64 and batch norm. `forward` takes and returns values in [-1, 1]; it raises ValueError unless h and w are multiples
     of 2^levels. The innermost layer has no norm: at batch 1 its 1×1 map would be normalised to zero (the paper's
-    erratum). Only the output layer has a bias, as in the published network, unless norm is none.
+    erratum). Only the output layer has a bias, as in the published network, unless norm is none. `bias` gives one to
+    the encoder's first and innermost layer, which no norm follows: the authors' PyTorch code does with instance norm.
     """
 
     def __init__(
@@ -35,21 +36,23 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         dropout_at_test: bool = False,
         test_statistics: TestStatistics = "picture",
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         self.multiple = self.minimum = 2**levels
-        bias = needs_bias(norm)
+        normed = needs_bias(norm)  # whether there is a bias in front of a norm, ...
+        bare = bias or normed  # ... and where there is none
         channels = [width * min(2**level, 8) for level in range(levels)]  # 64 128 256 512 512 512 512 512
 
-        self.downs = nn.ModuleList([nn.Conv2d(inputs, width, 4, stride=2, padding=1, bias=bias)])
+        self.downs = nn.ModuleList([nn.Conv2d(inputs, width, 4, stride=2, padding=1, bias=bare)])
         for level in range(1, levels):
-            innermost = level == levels - 1
+            innermost, (below, above) = level == levels - 1, channels[level - 1 : level + 1]
             self.downs.append(
                 nn.Sequential(
                     nn.LeakyReLU(0.2),
-                    nn.Conv2d(channels[level - 1], channels[level], 4, stride=2, padding=1, bias=bias),
-                    nn.Identity() if innermost else norm2d(norm, channels[level], test_statistics),
+                    nn.Conv2d(below, above, 4, stride=2, padding=1, bias=bare if innermost else normed),
+                    nn.Identity() if innermost else norm2d(norm, above, test_statistics),
                 )
             )
 
@@ -59,7 +62,7 @@ class UNet(nn.Module):
             self.ups.append(
                 nn.Sequential(
                     nn.ReLU(),
-                    upsample2x(upsample, below, channels[level - 1], bias=bias),
+                    upsample2x(upsample, below, channels[level - 1], bias=normed),
                     norm2d(norm, channels[level - 1], test_statistics),
                     dropout_layer(dropout if depth < DROPPED else 0.0, dropout_at_test),
                 )
@@ -89,6 +92,7 @@ class UNetSpec(InitSpec):
     dropout: float = Field(0.0, ge=0, lt=1)
     dropout_at_test: bool = False
     test_statistics: TestStatistics = "picture"
+    bias: bool = Field(False, description="of the two encoder layers without a norm, the first and the innermost")
 
     @model_validator(mode="after")
     def no_setting_without_effect(self) -> Self:
@@ -96,6 +100,8 @@ class UNetSpec(InitSpec):
             raise ValueError("dropout_at_test needs a dropout above 0; the paper has dropout: 0.5")
         if self.test_statistics == "running" and self.norm != "batch":
             raise ValueError(f"test_statistics: running needs norm: batch; got norm: {self.norm}")
+        if self.bias and self.norm == "none":
+            raise ValueError("bias: true has no effect with norm: none, where every layer has one; leave it out")
         return self
 
     def build(self, inputs: int, outputs: int) -> UNet:
@@ -111,5 +117,6 @@ class UNetSpec(InitSpec):
                 dropout=self.dropout,
                 dropout_at_test=self.dropout_at_test,
                 test_statistics=self.test_statistics,
+                bias=self.bias,
             )
         )

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from i2i.engine import checkpoint
-from i2i.engine.checkpoint import MANIFEST, STATE, atomically
+from i2i.engine.checkpoint import MANIFEST, STATE
 from i2i.errors import UserError
+from i2i.files import atomically
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i import evaluation, recipe, selection, zoo
+from i2i import evaluation, recipe, selection, store, zoo
 from i2i import session as session_module
 from i2i.engine import checkpoint, monitor, report
 from i2i.engine.ranks import digest
@@ -126,7 +126,7 @@ def outcome(run: Path) -> dict[str, Any]:
         "validation": monitor.read(run, monitor.VALIDATION),
         "alarms": monitor.read(run, monitor.ALARMS),
         **{name: (run / name).read_bytes() if (run / name).is_file() else b""
-           for name in (zoo.FILE, zoo.BEST, "test.json")},
+           for name in (store.FILE, store.BEST, "test.json")},
         "samples": {path.name: path.read_bytes() for path in sorted((run / "samples").iterdir())},
         "left": [path.name for path in run.rglob("*.tmp")],
     }  # fmt: skip

@@ -1,0 +1,102 @@
+"""An exported model as a function on pictures: any size in, the same size out.
+
+Shapes: n pictures, h height, w width, c channels in, o channels out.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime as ort
+
+from i2i.errors import UserError
+from i2i.runtime.providers import open_session
+
+FORMAT = "1"
+DTYPES: dict[str, type[np.generic]] = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an exported model says of itself: the `i2i.*` entries of its metadata."""
+
+    task: str  # translate or sample
+    model: str  # pix2pix, cyclegan, ...
+    direction: str
+    inputs: int  # channels; of noise, where the task is sample
+    outputs: int
+    multiple: int
+    minimum: int
+    pixels: str  # uint8, uint16 or float32
+    precision: str
+    memory: int  # bytes a pixel that its activations take at once
+    weights: str  # sha256 of the model file it was made from
+    parity: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, told: Mapping[str, str], name: str) -> Self:
+        """From the metadata of an ONNX file; raises UserError when it was not exported by i2i."""
+        if told.get("i2i.format") != FORMAT:
+            found = f"format {told['i2i.format']}" if "i2i.format" in told else "no `i2i.format` in its metadata"
+            raise UserError(
+                f"{name} is not a model that this i2i can run: expected format {FORMAT}, found {found}. "
+                f"Export the model again: i2i export --model NAME"
+            )
+        try:
+            fields: dict[str, Any] = {key: told[f"i2i.{key}"] for key in cls.__dataclass_fields__}
+            counts = ("inputs", "outputs", "multiple", "minimum", "memory")
+            fields |= {key: int(fields[key]) for key in counts} | {"parity": json.loads(fields["parity"])}
+        except (KeyError, ValueError) as problem:
+            raise UserError(f"{name} has damaged metadata ({problem}). Export the model again.") from None
+        if fields["pixels"] not in DTYPES or min(fields[key] for key in counts) < 1:
+            raise UserError(f"{name} has damaged metadata. Export the model again.")
+        return cls(**fields)
+
+
+class Exported:
+    """`model(picture)`: h w c → h w o, in the type the model was exported for; float32 models take values in [-1, 1].
+
+    `device`: auto, cpu, cuda or tensorrt; `.device` is what it got. Raises UserError for a file that cannot be read, is
+    not an exported i2i model, and for a device that does not work.
+    """
+
+    def __init__(self, file: Path | bytes, device: str = "auto", *, threads: int | None = None) -> None:
+        name = "this model" if isinstance(file, bytes) else str(file)
+        self.session, self.device = open_session(file, name, device, threads=threads)
+        self.card = Card.read(self.session.get_modelmeta().custom_metadata_map, name)
+        self.dtype = DTYPES[self.card.pixels]
+        self.inputs, self.outputs = self.card.inputs, self.card.outputs
+        self._input, self._output = self.session.get_inputs()[0].name, self.session.get_outputs()[0].name
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """h w c → h w o. Raises UserError for another type or number of channels, and for an empty picture."""
+        if picture.ndim != 3:
+            raise UserError(f"expected one picture of height × width × {self.inputs}, got shape {picture.shape}.")
+        return self.run(picture[None])[0]
+
+    def run(self, pictures: np.ndarray) -> np.ndarray:
+        """n h w c → n h w o; all pictures of a batch have one size. Raises as calling does."""
+        shape = pictures.shape
+        if pictures.ndim != 4 or shape[3] != self.inputs or 0 in shape or pictures.dtype != self.dtype:
+            raise UserError(
+                f"expected pictures of number × height × width × {self.inputs} {np.dtype(self.dtype)}, "
+                f"got shape {shape} {pictures.dtype}."
+            )
+        channels_first = self.card.pixels == "float32"  # the layout of networks, for whoever feeds them directly
+        x = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2) if channels_first else pictures)
+        y = self._run(x)
+        return y.transpose(0, 2, 3, 1) if channels_first else y
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        try:
+            (y,) = self.session.run([self._output], {self._input: x})
+        except ort.capi.onnxruntime_pybind11_state.RuntimeException as problem:
+            words = " ".join(str(problem).split())
+            if "allocate" in words or "memory" in words:
+                h, w = x.shape[1:3]
+                raise UserError(f"{w}×{h} is too large for this machine's memory; give a smaller --memory.") from None
+            raise UserError(f"the model cannot be run on this picture: {words[:300]}") from None
+        return np.asarray(y)
