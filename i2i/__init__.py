@@ -3,16 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from i2i.api import evaluate, load, sample, train, translate
+    from i2i.api import evaluate, sample, train
+    from i2i.translation import load, translate
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "load", "sample", "train", "translate"]
 
 
 def __getattr__(name: str) -> Any:
-    """The API on first use, since torch takes seconds to import and `i2i --help` needs none of it."""
+    """The API on first use: torch takes seconds to import, and neither `i2i --help` nor translating needs it."""
     if name not in __all__:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")
-    from i2i import api
+    import importlib
 
-    return getattr(api, name)
+    return getattr(importlib.import_module(f"i2i.{'translation' if name in ('load', 'translate') else 'api'}"), name)

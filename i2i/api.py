@@ -1,17 +1,21 @@
-"""The Python API: `i2i.train`, `i2i.translate`, `i2i.load`, `i2i.sample`. The commands are thin calls of these."""
+"""The Python API: `i2i.train`, `i2i.evaluate`, `i2i.sample`, `i2i.api.export`; what translates is in `translation`.
 
-from collections.abc import Iterable, Sequence
+The commands are thin calls of these.
+"""
+
+import tempfile
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from glob import glob
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 
-from i2i import evaluation, images, recipe, store, zoo
+from i2i import evaluation, images, recipe, store, translation, zoo
+from i2i import export as exporting
 from i2i.cost import say
 from i2i.data import open_split
 from i2i.engine import checkpoint, report
@@ -20,14 +24,16 @@ from i2i.engine.ranks import Ranks, from_torchrun, join, leave
 from i2i.engine.settings import Settings
 from i2i.engine.watch import Watch
 from i2i.errors import UserError, suggest
+from i2i.export.parity import Report
 from i2i.models import MODELS
+from i2i.plan import plan
 from i2i.results import conclude, over_seeds
 from i2i.scores import Scores
 from i2i.session import Session
-from i2i.translator import Translator
 
 QUIET = Console(quiet=True)
 REPORT = "report.html"
+FORMS = ("onnx", "triton", "web")
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,6 @@ class Trained:
     report: Path
     resumed: bool
     already_finished: bool
-
-
-@dataclass(frozen=True)
-class Translated:
-    """One picture's fate: `target` was written, or `error` says why not."""
-
-    source: Path
-    target: Path | None
-    error: str = ""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -145,51 +142,15 @@ def _train_seeds(
     return Trained(run, store.find(best), "", page, began, already)
 
 
-def load(model: str | Path, *, direction: str | None = None, device: str = "auto") -> Translator:
-    """A translator from a model's name, run folder or file. `direction`: `a2b` unless given, or `b2a` if it has it."""
-    place = pick_device(device)
-    return translator_of(zoo.load(model, place), model, direction or "a2b", place)
-
-
-def translator_of(loaded: zoo.Model, name: str | Path, direction: str, place: torch.device) -> Translator:
-    """One direction of a loaded model; `name` is what errors call it."""
-    if "generator" in loaded.product:
-        raise UserError(f"{name} makes pictures from noise and cannot translate. Use: i2i sample --model {name}")
-    if direction not in loaded.product:
-        raise UserError(f"{name} translates {' and '.join(loaded.product)}, not {direction!r}.")
-    return Translator(loaded.product[direction], place)
-
-
-def translate(
-    inputs: Sequence[str | Path],
-    model: str | Path,
-    out: str | Path = "translated",
-    *,
-    direction: str | None = None,
-    device: str = "auto",
-    force: bool = False,
-    console: Console = QUIET,
-) -> list[Translated]:
-    """Translates pictures: files, folders (all below them) and globs. Each comes back in the size it was given.
-
-    `out` is a folder, or with one input file a picture's name. Files that cannot be read or written are reported in
-    the result and skipped; an existing target is left alone unless `force`. Raises UserError when nothing can start.
-    """
-    jobs = plan(inputs, Path(out))
-    translator = load(model, direction=direction, device=device)
-    results = []
-    for source, target in track(jobs, "translating", console=console, disable=len(jobs) < 2):
+def ready(model: str | Path, console: Console = QUIET) -> None:
+    """Makes the exported forms that translating uses, so that the first picture does not wait for them. A model that
+    cannot be exported stays a model: what is wrong with its exported form is said."""
+    ways = store.read_header(store.find(model))["directions"].split(",")
+    for way in ways if "generator" not in ways else ():
         try:
-            if target.exists() and not force:
-                raise UserError(f"{target} exists; use --force to overwrite it")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            images.write(target, translator(images.read(source, translator.inputs)), force=force)
-            results.append(Translated(source, target))
-        except (UserError, OSError) as error:
-            results.append(Translated(source, None, str(error)))
-        except torch.OutOfMemoryError:
-            results.append(Translated(source, None, "too large for the device's memory; try --device cpu"))
-    return results
+            translation.load(model, direction=way, console=console)
+        except UserError as problem:
+            say(console, f"{model} cannot be exported: {problem}")
 
 
 def evaluate(
@@ -202,42 +163,58 @@ def evaluate(
     device: str = "auto",
 ) -> Scores:
     """Scores a model on a split of the data in its recipe, or of the folder `data` in the same layout, beside the
-    trivial answers it has to beat. `direction`: all that it has unless given. `features`: efflite0, or inception."""
+    trivial answers it has to beat. An exported model is scored as it is. `direction`: all that it has unless given.
+    `features`: efflite0, or inception."""
     folder = Path(data) if data else None
     if folder and not folder.is_dir():
         raise UserError(f"--data {folder} is no folder (seen from {Path.cwd()}).")
+    if store.find(model).suffix == ".onnx":
+        exported = translation.load(model, direction=direction, device=device)
+        return evaluation.of_exported(exported, split, folder=folder, features=features)
     loaded = zoo.load(model, pick_device(device))
     return evaluation.of_model(loaded, split, direction=direction, folder=folder, features=features)
 
 
-def plan(inputs: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:
-    """(source, target) for all pictures that the inputs name; a folder's tree is kept below `out`."""
-    jobs: list[tuple[Path, Path]] = []
-    for given in inputs:
-        path = Path(given)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if images.is_picture(file) and out not in file.parents)
-            if not found:
-                raise UserError(f"The folder {given} has no pictures ({', '.join(sorted(images.SUFFIXES))}).")
-            jobs += [(file, writable(out / file.relative_to(path))) for file in found]
-        else:
-            matches = [path] if path.exists() else [Path(match) for match in sorted(glob(str(given), recursive=True))]
-            if not matches:
-                raise UserError(f"There is no file or folder {str(given)!r}, and nothing matches it as a pattern.")
-            jobs += [(file, writable(out / file.name)) for file in matches if file.is_file()]
-    if images.is_picture(out) and not out.is_dir():
-        if len(jobs) == 1:
-            return [(jobs[0][0], out)]
-        raise UserError(f"--out {out} names one picture, but there are {len(jobs)} to translate; give a folder.")
-    clashes = len(jobs) - len({target for _, target in jobs})
-    if clashes:
-        raise UserError(f"{clashes} of the inputs have the same name as another; translate their folders one by one.")
-    return jobs
+def export(
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    to: str = "onnx",
+    direction: str | None = None,
+    precision: str = "fp32",
+    pixels: str = "uint8",
+    calibrate: str | Path | None = None,
+    force: bool = False,
+) -> tuple[Path, Report | None]:
+    """Writes a model (name, run folder, file) for other machines: returns where it is, and how far it is from its torch
+    form; None for a model that draws samples.
 
+    `to`: onnx, one file; triton, a repository for a server; web, a page that needs no server (`out` ends in .html: one
+    file). `precision`: fp32, fp16 or int8, which is fitted to the pictures of `calibrate`, the training pictures if
+    None. Raises UserError, and leaves nothing, when the exported model gives other pictures.
+    """
+    for word, known in ((to, FORMS), (precision, get_args(exporting.Precision)), (pixels, get_args(exporting.Pixels))):
+        if word not in known:
+            raise UserError(f"There is no {word!r} to export.{suggest(word, known)}")
+    name = store.check_name(Path(model).stem.lower() if Path(model).exists() else str(model))
+    target = Path(out) if out else Path(name if to != "onnx" else f"{name}.onnx")
+    if target.exists() and not force:
+        raise UserError(f"{target} exists already. Choose another name, or allow replacing it with --force.")
+    pictures = [job[0] for job in plan([calibrate], Path())] if calibrate else []
+    with tempfile.TemporaryDirectory() as folder:
+        file = target if to == "onnx" else Path(folder) / "model.onnx"
+        report = exporting.export(
+            model, file, direction=direction, precision=precision, pixels=pixels, calibrate=pictures, force=force
+        )  # type: ignore[arg-type]
+        if to == "triton":
+            from i2i.deploy.triton import triton
 
-def writable(target: Path) -> Path:
-    """The target, as PNG where its own format can be read but not written (GIF, PPM)."""
-    return target if target.suffix.lower() in images.WRITABLE else target.with_suffix(".png")
+            triton(file, target, name=name, force=force)
+        elif to == "web":
+            from i2i.deploy.web import web
+
+            web(file, target, title=name, force=force)
+    return target, report
 
 
 def sample(

@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda. auto takes a GPU when one works.")]
+Runtime = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or tensorrt. auto takes a GPU when one works.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name (see `i2i models`), run folder, or file.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 
@@ -67,25 +68,33 @@ def train(
         return
     if done.already_finished:
         say(f"{done.run} is already finished; to train anew, give another --run.")
+    api.ready(done.name, console())
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
 
 
 @app.command()
 def translate(
-    inputs: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures, animations, videos, folders, or patterns.")],
     model: ModelName,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or for one picture a file.")] = Path("translated"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or for one input a file.")] = Path("translated"),
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
-    device: Device = "auto",
+    device: Runtime = "auto",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and videos.")] = 95,
+    metadata: Annotated[str, typer.Option(help="drop or keep what a camera wrote: place, time, model.")] = "drop",
+    memory: Annotated[float, typer.Option(min=0.05, help="GB for the network; larger pictures go in tiles.")] = 1.0,
+    smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
     force: Force = False,
 ) -> None:
-    """Translate pictures. Each comes back in the size it was given.
+    """Translate pictures and videos. Each comes back in the size and the format it was given.
 
     **Example:** `i2i translate drawings/ cat.png --model quickstart -o coloured/`
     """
-    from i2i import api
+    from i2i import translation
 
-    results = api.translate(inputs, model, out, direction=direction, device=device, force=force, console=console())
+    results = translation.translate(
+        inputs, model, out, direction=direction, device=device, quality=quality, metadata=metadata,
+        memory=int(memory * 1e9), smooth=smooth, force=force, console=console(),
+    )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:
         complain(f"skipped {result.source}: {result.error}")
@@ -129,6 +138,59 @@ def evaluate(
 
     scores = api.evaluate(model, data=data, split=split, direction=direction, features=features, device=device)
     say(scores.json() if json else scores.table())
+
+
+@app.command()
+def export(
+    model: ModelName,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A file; a folder for triton [default: NAME]")] = None,
+    to: Annotated[str, typer.Option(help="onnx: a file. triton: for a server. web: a page without one.")] = "onnx",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    pixels: Annotated[str, typer.Option(help="What it takes: uint8, uint16, or float32 in NCHW.")] = "uint8",
+    direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Pictures for int8 [default: the training ones].")] = None,
+    force: Force = False,
+) -> None:
+    """Export a model that is proven to give the same picture, for any size.
+
+    **Example:** `i2i export --model quickstart -o page.html --to web`
+    """
+    from i2i import api
+
+    path, report = api.export(
+        model, out, to=to, precision=precision, pixels=pixels, direction=direction, calibrate=calibrate, force=force
+    )
+    say(f"{path}" if report is None else f"{path}\n{report.line()}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Weights of pytorch-CycleGAN-and-pix2pix or CUT: FILE.pth")],
+    name: Annotated[str, typer.Option("--as", help="What the model is called afterwards.")],
+    statistics: Annotated[str, typer.Option(help="Of batch norm at test: picture or running.")] = "picture",
+) -> None:
+    """Import a generator that another toolkit has trained. No code in the file is ever run.
+
+    **Example:** `i2i import latest_net_G_A.pth --as horse2zebra`
+    """
+    from i2i import foreign
+
+    say(f"{foreign.import_weights(file, name, statistics=statistics)}")
+
+
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what this machine has, what really works, and what to do about the rest.
+
+    **Example:** `i2i doctor`
+    """
+    from i2i import checkup
+
+    findings = checkup.checkup()
+    say(checkup.json(findings) if json else checkup.table(findings))
+    raise typer.Exit(1 if any(finding.state == "bad" for finding in findings) else 0)
 
 
 @app.command()

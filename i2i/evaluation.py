@@ -6,14 +6,16 @@ are when nothing is wrong.
 Shapes: n pictures, c channels, h w size, d features; pictures are in [-1, 1].
 """
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from i2i import metrics
+from i2i import metrics, recipe
 from i2i.data import (
     Data,
     Fractions,
@@ -27,12 +29,13 @@ from i2i.data import (
     open_split,
 )
 from i2i.errors import UserError, suggest
+from i2i.runtime import Exported
 from i2i.scores import COLUMNS, Scores
 from i2i.translator import Translator
 from i2i.validation import BATCH, against_truth, at_rest, criterion, nothing, pooled, sampled, validate
 from i2i.zoo import Model
 
-__all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of_model", "validate"]
+__all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of_exported", "of_model", "validate"]
 
 Answer = Callable[[Tensor], Tensor]  # n c h w → the same
 Sampler = Callable[[int], Iterable[Tensor]]  # n → batches of n c h w, n pictures in all
@@ -76,6 +79,24 @@ def of_model(
         return first
     rows = {f"{answer} {way}": row for way, scores in each.items() for answer, row in scores.rows.items()}
     return Scores(first.split, first.sizes, rows, first.features, first.folder)
+
+
+def of_exported(
+    exported: Exported, split: str = "test", *, folder: Path | None = None, features: str = "efflite0"
+) -> Scores:
+    """`evaluate` of an exported model, pixels in and out, on the data of the recipe in its metadata or of `folder`."""
+    settings = recipe.build(json.loads(exported.card.recipe), "the recipe in the exported model")
+    if exported.card.pixels == "float32":
+        raise UserError("A model exported for float32 is scored from its own file: i2i evaluate --model NAME")
+    if folder is None and getattr(settings.data, "root", None):
+        raise UserError("An exported model does not say where its pictures were. Give some: --data FOLDER")
+    half = (255 if exported.card.pixels == "uint8" else 65535) / 2
+
+    def answer(x: Tensor) -> Tensor:  # n c h w in [-1, 1] → the same
+        pixels = ((x.permute(0, 2, 3, 1).cpu().numpy() + 1) * half).round().astype(exported.dtype)
+        return torch.from_numpy(exported.run(pixels).astype(np.float32) / half - 1).permute(0, 3, 1, 2)
+
+    return evaluate(answer, settings.data, split, exported.card.direction, folder=folder, features=features)
 
 
 @torch.inference_mode()

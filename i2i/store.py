@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ def find(name: str | Path) -> Path:
 
 
 def exported(model: Path, direction: str, pixels: str, weights: str) -> tuple[Path, Path]:
-    """Where the exported form of a model file is kept: beside it, or where that folder is not ours to write in, in the
-    user's own, by the sha256 that its header tells."""
+    """Where the exported form of a model file may be: beside it, as published models come, or in the user's own folder,
+    by the sha256 that its header tells, so that a run and the name it is known by share one."""
     kind = f"{direction}.{pixels}.onnx"
     return model.with_name(f"{model.stem}.{kind}"), home() / "exported" / f"{weights}.{kind}"
 
@@ -96,9 +97,11 @@ def exported(model: Path, direction: str, pixels: str, weights: str) -> tuple[Pa
 def register(file: Path, name: str) -> Path:
     """Copies a model file into the user's store, from where it is known by name; replaces one of that name."""
     target = folder() / check_name(name) / FILE
+    if target.is_file():
+        with suppress(UserError):  # a damaged one has no exported form
+            for old in (home() / "exported").glob(f"{read_header(target)['sha256']}.*"):
+                old.unlink()
     atomically(target, lambda temporary: temporary.write_bytes(file.read_bytes()))
-    for old in target.parent.glob("*.onnx"):  # of the model that was here before
-        old.unlink()
     return target
 
 

@@ -110,3 +110,16 @@ def tiny(pictures: Path) -> Callable[..., dict[str, Any]]:
         return {**common, **told, "schedule": [{"phase": "adversarial", "steps": steps}], **changes}
 
     return tree
+
+
+@pytest.fixture(scope="session")
+def trained(tiny: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One finished run of each model, an `api.Trained`, known by the model's name."""
+    from i2i import api, recipe
+
+    return {
+        model: api.train(
+            recipe.build(tiny(model, steps=4), "test"), run=tmp_path_factory.mktemp(model) / "run", name=model
+        )
+        for model in ("pix2pix", "cyclegan", "dcgan", "gan")
+    }

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import i2i
 from i2i import api, images, recipe, store, zoo
@@ -28,15 +27,6 @@ Noise = Callable[..., np.ndarray]
 
 def settings(tree: dict[str, Any]) -> Any:
     return recipe.build(tree, "test")
-
-
-@pytest.fixture(scope="module")
-def trained(tiny: Tree, tmp_path_factory: pytest.TempPathFactory) -> dict[str, api.Trained]:
-    """One finished run of each model, known by the model's name."""
-    return {
-        model: api.train(settings(tiny(model, steps=4)), run=tmp_path_factory.mktemp(model) / "run", name=model)
-        for model in ("pix2pix", "cyclegan", "dcgan", "gan")
-    }
 
 
 # Training
@@ -193,142 +183,6 @@ def test_no_gpu_is_an_error_only_for_those_who_ask_for_one(monkeypatch: pytest.M
         api.pick_device("cuda")
     with pytest.raises(UserError, match="Did you mean cuda"):
         api.pick_device("cudo")
-
-
-# Translating
-
-
-def fill(folder: Path, noise: Noise, *names: str) -> None:
-    for key, name in enumerate(names):
-        images.write(folder / name, noise(key, 10 + key, 13))
-
-
-def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
-
-
-def test_a_folder_comes_back_as_the_same_tree_in_the_same_sizes(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path / "in", noise, "a.png", "deep/b.jpg", "deep/er/c.webp")
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
-    results = api.translate([tmp_path / "in"], "pix2pix", tmp_path / "out")
-    assert not any(result.error for result in results)
-    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert written == ["a.png", "deep/b.jpg", "deep/er/c.webp"]
-    for result in results:
-        assert result.target is not None
-        assert size(result.target) == size(result.source)
-
-
-def test_what_is_written_is_what_the_translator_says(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path, noise, "a.png")
-    api.translate([tmp_path / "a.png"], trained["pix2pix"].run, tmp_path / "out")
-    expected = i2i.load("pix2pix")(images.read(tmp_path / "a.png"))
-    assert np.array_equal(images.read(tmp_path / "out" / "a.png"), expected)
-
-
-def test_one_picture_can_be_given_a_file_to_go_to(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path, noise, "a.png", "b.png")
-    api.translate([tmp_path / "a.png"], "pix2pix", tmp_path / "new" / "b.jpg")
-    assert size(tmp_path / "new" / "b.jpg") == size(tmp_path / "a.png")
-    with pytest.raises(UserError, match="one picture, but there are 2"):
-        api.translate([tmp_path / "a.png", tmp_path / "b.png"], "pix2pix", tmp_path / "both.png")
-    assert not (tmp_path / "both.png").exists()
-
-
-def test_a_pattern_names_many_pictures(trained: dict[str, api.Trained], tmp_path: Path, noise: Noise) -> None:
-    fill(tmp_path / "in", noise, "a1.png", "a2.png", "b.png", "deep/a3.png")
-    api.translate([str(tmp_path / "in" / "**" / "a*.png")], "pix2pix", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a1.png", "a2.png", "a3.png"]
-
-
-def test_a_name_with_brackets_is_a_name_and_not_a_pattern(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path, noise, "a[1].png")
-    assert api.translate([tmp_path / "a[1].png"], "pix2pix", tmp_path / "out")[0].target is not None
-
-
-def test_two_pictures_of_one_name_are_refused(trained: dict[str, api.Trained], tmp_path: Path, noise: Noise) -> None:
-    fill(tmp_path, noise, "x/a.png", "y/a.png")
-    with pytest.raises(UserError, match="same name"):
-        api.translate([tmp_path / "x", tmp_path / "y"], "pix2pix", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_nothing_is_overwritten_without_force(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path, noise, "a.png")
-    before = (tmp_path / "a.png").read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr(api.Translator, "__call__", lambda *_: pytest.fail("translated in vain"))
-        (result,) = api.translate([tmp_path / "a.png"], "pix2pix", tmp_path)  # onto itself
-    assert result.target is None
-    assert "--force" in result.error
-    assert (tmp_path / "a.png").read_bytes() == before
-    (result,) = api.translate([tmp_path / "a.png"], "pix2pix", tmp_path, force=True)
-    assert result.target == tmp_path / "a.png"
-    assert (tmp_path / "a.png").read_bytes() != before
-
-
-def test_a_broken_picture_is_named_and_the_others_are_done(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path / "in", noise, "a.png", "c.png")
-    (tmp_path / "in" / "b.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:60])
-    (tmp_path / "in" / "empty.png").touch()
-    results = {result.source.name: result for result in api.translate([tmp_path / "in"], "pix2pix", tmp_path / "out")}
-    assert [name for name, result in results.items() if result.error] == ["b.png", "empty.png"]
-    assert "b.png" in results["b.png"].error
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
-
-
-def test_formats_that_are_only_read_come_back_as_png(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    Image.fromarray(noise(0, 9, 9)).save(tmp_path / "a.gif")
-    (result,) = api.translate([tmp_path / "a.gif"], "pix2pix", tmp_path / "out")
-    assert result.target == tmp_path / "out" / "a.png"
-
-
-def test_a_second_run_does_not_translate_the_first_ones_results(
-    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
-) -> None:
-    fill(tmp_path, noise, "a.png")
-    for _ in range(2):
-        results = api.translate([tmp_path], "pix2pix", tmp_path / "translated", force=True)
-        assert [result.source for result in results] == [tmp_path / "a.png"]
-
-
-def test_cyclegan_translates_both_ways(trained: dict[str, api.Trained], noise: Noise) -> None:
-    picture = noise(0, 16, 16)
-    there, back = i2i.load("cyclegan", direction="a2b"), i2i.load("cyclegan", direction="b2a")
-    assert not np.array_equal(there(picture), back(picture))
-    assert np.array_equal(i2i.load("cyclegan")(picture), there(picture))
-    with pytest.raises(UserError, match="a2b and b2a, not 'b2c'"):
-        i2i.load("cyclegan", direction="b2c")
-    with pytest.raises(UserError, match="translates a2b, not 'b2a'"):
-        i2i.load("pix2pix", direction="b2a")
-
-
-@pytest.mark.parametrize("model", ["gan", "dcgan"])
-def test_a_generator_from_noise_cannot_translate(model: str, trained: dict[str, api.Trained], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="i2i sample"):
-        i2i.load(model)
-
-
-def test_inputs_that_are_not_there_are_named(trained: dict[str, api.Trained], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.png"):
-        api.translate([tmp_path / "nowhere.png"], "pix2pix", tmp_path / "out")
-    with pytest.raises(UserError, match="no pictures"):
-        api.translate([tmp_path], "pix2pix", tmp_path / "out")
 
 
 # Sampling

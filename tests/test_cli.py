@@ -20,11 +20,15 @@ from i2i.models import MODELS
 # What scripts rely on. A change here is a change of the interface: say so in CHANGELOG.md.
 SURFACE = {
     "train": {"RECIPE", "-o", "--run", "--set", "--device", "--name", "--seeds"},
-    "translate": {"INPUTS", "--model", "-o", "--out", "--direction", "--device", "--force"},
+    "translate": {"INPUTS", "--model", "--out", "-o", "--direction", "--device", "--quality", "--metadata", "--memory",
+                  "--smooth", "--force"},
     "sample": {"--model", "-o", "--out", "--count", "--seed", "--device", "--force"},
     "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
+    "export": {"--model", "--out", "-o", "--to", "--precision", "--pixels", "--direction", "--calibrate", "--force"},
+    "import": {"FILE", "--as", "--statistics"},
+    "doctor": {"--json"},
     "models": set(),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,13 @@ def test_an_empty_store_says_what_to_do(say: Callable[..., Said], fresh_home: Pa
         ("translate own.yaml --model own.yaml", "not a readable model file"),
         ("translate own.yaml --model " + "x" * 5000, "x"),
         ("translate nowhere.png --model own", "nowhere.png"),
+        ("translate own.yaml --model own.yaml --metadata some", "drop or keep"),
         ("sample --model nothing", "There is no model"),
+        ("export --model nothing", "There is no model 'nothing'"),
+        ("export --model nothing --to tritn", "Did you mean triton"),
+        ("export --model nothing --precision fp17", "Did you mean fp16"),
+        ("export --model own.yaml", "not a readable model file"),
+        ("export --model nothing -o own.yaml", "exists already"),
         ("evaluate --model nothing", "There is no model"),
     ],
 )

@@ -10,13 +10,14 @@ import i2i
 
 FLOORS = (
     ("errors", "spec", "paths", "files", "images"),  # the ground
-    ("store", "nets", "losses", "data", "metrics", "runtime", "deploy"),
+    ("store", "nets", "losses", "data", "metrics", "runtime"),
     ("engine",),
     ("models",),
     ("recipe",),
     ("zoo",),
     ("translator",),
-    ("export", "foreign"),
+    ("export", "foreign", "deploy", "checkup"),
+    ("plan",),
     ("translation",),
     ("scores", "cost"),
     ("validation",),

@@ -11,7 +11,7 @@ const SIMD = new Uint8Array([
 function missing() {
   const needed = {
     WebAssembly: () => typeof WebAssembly === "object",
-    "WebAssembly SIMD": () => WebAssembly.validate(SIMD),
+    "WebAssembly SIMD": () => typeof WebAssembly === "object" && WebAssembly.validate(SIMD),
     DecompressionStream: () => typeof DecompressionStream === "function",
     createImageBitmap: () => typeof createImageBitmap === "function",
     "pointer events": () => typeof PointerEvent === "function",
@@ -40,9 +40,13 @@ async function decoded(element, progress) {
   return new Blob(pieces);
 }
 
-async function fetched({ url, bytes, version }, progress) {
-  // The address changes with the content, so what the browser has kept is always right.
-  const response = await fetch(`${url}?${version}`, { cache: "force-cache" });
+// The address changes with the content, so what the browser has kept is right, if it is whole and no error page.
+function fetched(part, progress) {
+  return pull(part, progress, "force-cache").catch(() => pull(part, progress, "reload"));
+}
+
+async function pull({ url, bytes, version }, progress, cache) {
+  const response = await fetch(`${url}?${version}`, { cache });
   if (!response.ok) throw new Error(`${url}: the server answered ${response.status} ${response.statusText}`.trim());
   const pieces = [];
   let had = 0;

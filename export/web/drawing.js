@@ -50,7 +50,7 @@ function drawing(canvas, tool, changed) {
     Object.assign(pen, { strokeStyle: colour, lineWidth: width, lineCap: "round", lineJoin: "round" });
     pen.beginPath();
     pen.moveTo(fromX, fromY);
-    pen.lineTo(toX, toY); // of length 0: a dot
+    pen.lineTo(toX === fromX && toY === fromY ? toX + 1e-3 : toX, toY); // a canvas draws no line of length 0: no dot
     pen.stroke();
   }
 

@@ -28,8 +28,11 @@ async function selfCheck({ input, output, height, width }) {
   return { difference, ms: made.ms };
 }
 
-async function canUse(provider) {
-  return provider !== "webgpu" || Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
+// A graphics card, that is: WebGPU in software is slower than WebAssembly, and taken only when it is asked for.
+async function canUse(provider, wanted) {
+  if (provider !== "webgpu") return true;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return Boolean(adapter) && (wanted === "webgpu" || !adapter.info?.isFallbackAdapter);
 }
 
 const calls = {
@@ -42,8 +45,8 @@ const calls = {
     weights = new Uint8Array(await model.arrayBuffer());
     const notes = [];
     for (const provider of wanted === "auto" ? ["webgpu", "wasm"] : [wanted]) {
-      if (!(await canUse(provider))) {
-        notes.push("this browser or device has no WebGPU");
+      if (!(await canUse(provider, wanted))) {
+        notes.push("here is no graphics card with WebGPU");
         continue;
       }
       try {

@@ -43,10 +43,11 @@ const mega = (bytes) => (bytes / 1e6).toFixed(1);
 
 // The pictures on the stage
 
+// The frame gets the picture's shape; an empty one that of the other picture.
 function fit(canvas) {
-  canvas.parentElement.style.setProperty("--ratio", canvas.width / canvas.height);
-  const shown = canvas.parentElement.clientWidth || canvas.width;
-  canvas.classList.toggle("coarse", shown >= 3 * canvas.width); // then show pixels as they are, not blurred
+  const { width, height } = canvas.hidden ? input : canvas;
+  canvas.parentElement.style.setProperty("--ratio", width / height);
+  canvas.classList.toggle("coarse", canvas.parentElement.clientWidth >= 10 * width); // squares, no longer a blur
 }
 
 function sized(id, canvas) {
@@ -54,17 +55,21 @@ function sized(id, canvas) {
   fit(canvas);
 }
 
+// Another size of picture, another brush: about as thick on the screen as the last one.
+function brushFor(side) {
+  const brush = byId("width");
+  if (brush.dataset.side === String(side)) return;
+  brush.dataset.side = side;
+  brush.max = Math.max(8, Math.round(side / 8));
+  brush.value = Math.max(1, Math.round(side / 40));
+}
+
 function pictureChanged() {
   sized("input-size", input);
   byId("undo").disabled = !pad.canUndo();
   byId("redo").disabled = !pad.canRedo();
-  const widest = Math.max(8, Math.round(Math.max(input.width, input.height) / 8));
-  if (Number(byId("width").max) !== widest) {
-    byId("width").max = widest;
-    byId("width").value = Math.max(1, Math.round(Math.max(input.width, input.height) / 40));
-  }
-  const empty = isBlank(input);
-  byId("empty").hidden = !empty;
+  brushFor(Math.max(input.width, input.height));
+  if (output.hidden) fit(output);
   if (empty) unanswered();
   else if (byId("live").checked && pace * input.width * input.height < 3000) translate();
 }
@@ -324,13 +329,13 @@ async function start() {
     );
   byId("problem").hidden = true;
   byId("app").hidden = false;
-  byId("colour-label").hidden = config.inputs === 1;
+  byId("colour").hidden = config.inputs === 1;
   byId("backend").querySelector("[value=webgpu]").disabled = !navigator.gpu;
   wire();
   offer(config.examples);
-  blank();
   const [first] = config.examples;
   if (first) await take(await (await fetch(first.src)).blob(), first.label);
+  else blank();
   await boot();
 }
 

@@ -5,6 +5,7 @@ made from the sources in `export/web`; the page takes what is embedded in it and
 """
 
 import base64
+import functools
 import gzip
 import hashlib
 import html
@@ -161,8 +162,9 @@ def _check(exported: Exported) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=1)
 def _runtime() -> dict[str, bytes]:
-    """Path in the folder → content of what the page needs besides the model."""
+    """Path in the folder → content of what the page needs besides the model. Packing takes seconds: done once."""
     ort = shared("export") / "web" / "ort"
     return {
         f"ort/{JS}": (ort / JS).read_bytes(),

@@ -1,6 +1,5 @@
 """A trained model → one ONNX file that gives the same picture, or no file at all."""
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,16 +75,12 @@ def build(
     return model, report
 
 
-def keep(path: Path, direction: str, pixels: Pixels, places: Sequence[Path]) -> Path:
-    """Makes the exported form of a model file in the first of these places that can be written to; returns it."""
+def keep(path: Path, direction: str, pixels: Pixels, place: Path) -> Path:
+    """Makes the exported form of a model file in `place`; returns that."""
     model, _ = build(path, direction, "fp32", pixels)
     data = model.SerializeToString(deterministic=True)
-    for place in places[:-1]:
-        with contextlib.suppress(OSError):
-            atomically(place, lambda temporary: temporary.write_bytes(data))
-            return place
-    atomically(places[-1], lambda temporary: temporary.write_bytes(data))
-    return places[-1]
+    atomically(place, lambda temporary: temporary.write_bytes(data))
+    return place
 
 
 def _sampler(loaded: zoo.Model, told: dict[str, object], precision: str, pixels: str) -> onnx.ModelProto:

@@ -50,7 +50,7 @@ class Translate(nn.Module):
     def translate(self, x: Tensor) -> Tensor:
         """n c h w → n o h w, both in [-1, 1]."""
         h, w = x.shape[2:]
-        x = F.pad(x, (0, self.padded(w) - w, 0, self.padded(h) - h), mode="replicate")
+        x = F.pad(x, (0, self.padded(w) - w, 0, self.padded(h) - h), mode="replicate")  # type: ignore[arg-type]
         y: Tensor = self.network(x.half()).float() if self.in_half else self.network(x)
         return y[:, :, :h, :w]
 

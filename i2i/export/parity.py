@@ -44,6 +44,13 @@ class Report:
     def json(self) -> str:
         return json.dumps(asdict(self))
 
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"same picture as torch on {self.pictures} pictures of {len(self.sizes)} sizes: largest error "
+            f"{self.error:.1g} of 2, {self.share:.3%} of the values differ by up to {self.steps}, {self.psnr} dB"
+        )
+
 
 def gate(traced: Traced, model: onnx.ModelProto, precision: str, batches: Sequence[np.ndarray] | None = None) -> Report:
     """Compares `model` with the module of `traced`, which computes in fp32 and takes the same pixels.

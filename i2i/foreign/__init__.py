@@ -3,19 +3,20 @@
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from i2i import store, zoo
 from i2i.errors import UserError
 from i2i.foreign.generators import recognise
-from i2i.foreign.opening import MOST, weights
+from i2i.foreign.opening import MOST, about, weights
 from i2i.models.imported import Channels, Recipe
 from i2i.nets.blocks import TestStatistics
 
-__all__ = ["import_model"]
+__all__ = ["import_weights"]
 
 
-def import_model(
-    file: Path, name: str, *, statistics: TestStatistics = "picture", force: bool = False, most: int = MOST
+def import_weights(
+    file: Path, name: str, *, statistics: str = "picture", force: bool = False, most: int = MOST
 ) -> Path:
     """Makes a model of a file of weights, known by `name` from then on; returns its model file.
 
@@ -37,9 +38,9 @@ def import_model(
         raise UserError(f"There is a model {name!r} already ({taken}). Choose another, or use --force.")
     found = weights(file, most)
     try:
-        known = recognise(found, statistics)
+        known = recognise(found, cast(TestStatistics, statistics))
     except UserError as problem:
-        raise UserError(f"{file} {problem}.") from None
+        raise about(file, problem) from None
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     inputs, outputs = int(known.network.inputs), int(known.network.outputs)  # type: ignore[arg-type]

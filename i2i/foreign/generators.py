@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from i2i.errors import UserError
@@ -61,7 +62,11 @@ def recognise(weights: Mapping[str, Tensor], statistics: TestStatistics = "pictu
             return _unet(own, statistics)
         if own.get("model.1.weight", torch.empty(0)).shape[2:] == (7, 7):
             return _resnet(own, statistics)
-    except (RuntimeError, ValueError) as error:  # the names are right, but not the shapes
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"has {place} {first['input']}, which we cannot build: {first['msg']}") from None
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # the names are right, but not the shapes
         raise UserError(f"has weights that do not fit each other: {' '.join(str(error).split())[:300]}") from None
     if own.get("model.0.weight", torch.empty(0)).shape[2:] == (4, 4):
         raise UserError(f"has the weights of a discriminator, which translates nothing. {EXPECTED}")
@@ -117,8 +122,8 @@ def _resnet(weights: Weights, statistics: TestStatistics) -> Known:
     if blur_down:
         ours |= {f"encode.{here}.filt": _take(weights, f"model.{there}.filt") for here, there in ((6, 7), (10, 11))}
     if blur_up:
-        for number in (end, end + 4):
-            _check_bilinear(_take(weights, f"model.{number}.filt"))
+        for number, channels in ((end, 4 * width), (end + 4, 2 * width)):
+            _check_bilinear(_take(weights, f"model.{number}.filt"), channels)
     spec = ResnetSpec(**settings)
     network = _filled(spec, inputs, len(ours["decode.6.weight"]), ours, weights)
     return Known(spec, network, BLURRED if blur_down or blur_up else PLAIN)
@@ -204,10 +209,11 @@ def _filled(spec: ResnetSpec | UNetSpec, inputs: int, outputs: int, ours: Weight
     return network.eval().requires_grad_(False)
 
 
-def _check_bilinear(filt: Tensor) -> None:
+def _check_bilinear(filt: Tensor, channels: int) -> None:
     """Whether CUT's filter is the one that our bilinear enlargement is."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
-    if not torch.allclose(filt, torch.outer(row, row).expand(len(filt), 1, 4, 4)):
+    expected = torch.outer(row, row).expand(channels, 1, 4, 4)
+    if filt.shape != expected.shape or not torch.allclose(filt, expected):
         raise UserError(f"blurs with another filter than CUT's 1 3 3 1, of {tuple(filt.shape)}; that is not supported")
 
 
@@ -218,5 +224,5 @@ def _take(weights: Weights, key: str) -> Tensor:
 
 
 def _few(weights: Weights) -> str:
-    told = [f"{key} {' × '.join(map(str, tensor.shape))}" for key, tensor in weights.items()]
+    told = [f"{key[:80]} {' × '.join(map(str, tensor.shape))}" for key, tensor in weights.items()]
     return ", ".join(told[:4]) + (f", ... ({len(told)} in all)" if len(told) > 4 else "") if told else "none at all"

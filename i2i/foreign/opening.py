@@ -25,6 +25,7 @@ from i2i.foreign import pickles
 MOST = 2 * 2**30  # bytes, unpacked; the largest published generator of the two toolkits has 0.22 × 10⁹
 DESCRIPTION = 2**20  # bytes of a pickle or of a safetensors header; theirs have less than 10⁵
 ENTRIES = 10_000  # in a zip
+NUMBERS = {f"torch.{kind}" for kind in ("float32", "float64", "float16", "bfloat16", "int64")}
 ZIP, TAR, TAR_AT = b"PK\x03\x04", b"ustar", 257
 ROW = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the number that each file of the row's format begins with
 
@@ -44,12 +45,20 @@ def weights(path: Path, most: int = MOST) -> dict[str, Tensor]:
         with path.open("rb") as file:
             start = file.read(512)
         found = _reader(start)(path, most)
+        if strange := {str(tensor.dtype) for tensor in found.values()} - NUMBERS:
+            raise UserError(f"has weights of {', '.join(sorted(strange))}. Expected: {', '.join(sorted(NUMBERS))}")
     except UserError as problem:
-        raise UserError(f"{path} {problem}.") from None
+        raise about(path, problem) from None
     except OSError as problem:
         raise UserError(f"{path} cannot be opened ({problem.strerror or problem}).") from None
     return {name: (tensor.detach().float() if tensor.is_floating_point() else tensor).contiguous()
             for name, tensor in found.items()}  # fmt: skip
+
+
+def about(path: Path, problem: UserError) -> UserError:
+    """The problem as a sentence on the file, of what can be printed: a name in it may be a terminal's command."""
+    told = "".join(letter if letter.isprintable() else "?" for letter in str(problem)[:600])
+    return UserError(f"{path} {told}.")
 
 
 def _reader(start: bytes) -> Callable[[Path, int], dict[str, Tensor]]:

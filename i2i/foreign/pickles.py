@@ -106,7 +106,7 @@ def _run(stream: BinaryIO) -> Any:
                 _a(dict, stack[-1]).update(zip((_a(str, key) for key in items[::2]), items[1::2], strict=True))
             case "GLOBAL":
                 if argument not in KNOWN:
-                    raise UserError(f"is no plain file of weights: its pickle names {argument!r}, which could be code")
+                    raise UserError(f"is no plain file of weights: its pickle names {argument[:80]!r}, maybe code")
                 stack.append(Name(argument))
             case "BINPERSID":
                 stack.append(_storage(stack.pop()))
@@ -167,11 +167,11 @@ def _called(name: str, arguments: tuple[Any, ...]) -> Any:
 def tensors(tree: Any) -> Iterator[tuple[str, Stored]]:
     """The tensors of a state dict by name; UserError for anything else."""
     if not isinstance(tree, dict):
-        raise UserError(f"holds a {type(tree).__name__} where the weights of one network should be")
+        raise UserError(f"holds no weights by name, as a state_dict() does, but a {type(tree).__name__}")
     for name, value in tree.items():
         if not isinstance(value, Stored):
             raise UserError(
-                f"holds something else than the weights of one network: {name!r} is no tensor. "
+                f"holds something else than the weights of one network: {name[:80]!r} is no tensor. "
                 f"Save them alone: torch.save(network.state_dict(), FILE)"
             )
         yield name, value

@@ -22,6 +22,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+BAND = 2**20  # pixels that are converted at a time
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -47,8 +48,26 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def seen(picture: Image.Image, channels: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Any decoded Pillow picture → (h, w, channels) uint8 in sRGB laid on white, and its alpha (h, w) if it has one."""
-    mode = "L" if channels == 1 else "RGB"
+    """Any decoded Pillow picture → (h, w, channels) uint8 in sRGB laid on white, and its alpha (h, w) if it has one.
+
+    Band by band, so that only the picture and its pixels are in memory, and no conversion of all of it.
+    """
+    width, height = picture.size
+    pixels = np.empty((height, width, channels), np.uint8)
+    alpha = None
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        band = picture if rows >= height else picture.crop((0, top, width, bottom))
+        colours, mask = _seen(band, channels)
+        pixels[top:bottom] = np.asarray(colours).reshape(bottom - top, width, channels)
+        if mask is not None:
+            alpha = np.empty((height, width), np.uint8) if alpha is None else alpha
+            alpha[top:bottom] = np.asarray(mask)
+    return pixels, alpha
+
+
+def _seen(picture: Image.Image, channels: int) -> tuple[Image.Image, Image.Image | None]:
     profile = picture.info.get("icc_profile")
     alpha = None
     if picture.mode.startswith(("I", "F")):
@@ -61,8 +80,8 @@ def seen(picture: Image.Image, channels: int) -> tuple[np.ndarray, np.ndarray | 
         picture = from_lab(picture)
     else:
         picture = to_srgb(picture, profile)
-    pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    return np.ascontiguousarray(pixels).reshape(picture.height, picture.width, channels), alpha
+    mode = "L" if channels == 1 else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode), alpha
 
 
 def eight_bits(picture: Image.Image) -> Image.Image:
@@ -73,7 +92,7 @@ def eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(to_bits(values.astype(np.uint16), 8))
 
 
-def on_white(picture: Image.Image) -> tuple[Image.Image, np.ndarray]:
+def on_white(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
     """RGB laid on white paper, and the alpha it had."""
     if picture.mode == "La":
         picture = picture.convert("LA")
@@ -83,7 +102,7 @@ def on_white(picture: Image.Image) -> tuple[Image.Image, np.ndarray]:
     colour = to_srgb(picture.convert("RGB"), profile)
     white = Image.new("RGB", picture.size, (255, 255, 255))
     white.paste(colour.convert("RGB"), mask=mask)
-    return white, np.asarray(mask)
+    return white, mask
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
@@ -161,14 +180,26 @@ def lift(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     half = (alpha > 0) & (alpha < top)
     if not half.any():
         return pixels
-    a = alpha[half].astype(np.int64)[:, None]  # k 1
-    colours = ((pixels[half].astype(np.int64) - top + a) * top + a // 2) // a
-    lifted = pixels.copy()
-    lifted[half] = np.clip(colours, 0, top).astype(pixels.dtype)
-    return lifted
+
+    def lifted(part: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        a = np.maximum(mask.astype(np.int64), 1)[:, :, None]
+        colours = np.clip(((part.astype(np.int64) - top + a) * top + a // 2) // a, 0, top).astype(part.dtype)
+        return np.where((mask > 0)[:, :, None], colours, part)
+
+    return _in_bands(lifted, pixels, alpha)
 
 
-def _in_bands(function: Callable[..., np.ndarray], *arrays: np.ndarray, rows: int = 256) -> np.ndarray:
+def red_first(array: np.ndarray) -> np.ndarray:
+    """OpenCV's blue green red (alpha) → red green blue (alpha), in place; grey gets its axis of channels."""
+    if array.ndim == 2:
+        return array[:, :, None]
+    for start in range(0, len(array), 64):
+        rows = array[start : start + 64]
+        rows[:, :, :3] = rows[:, :, [2, 1, 0]]
+    return array
+
+
+def _in_bands(function: Callable[..., np.ndarray], *arrays: np.ndarray, rows: int = 64) -> np.ndarray:
     """A function of single pixels, some rows at a time: its wide sums never exist all at once."""
     first = function(*(array[:rows] for array in arrays))
     height = len(arrays[0])

@@ -180,5 +180,3 @@ def open_tiff(
 
     premultiplied = first.alpha and first.extra[:1] == (tiff.ASSOCIATED,)
     return Deep(source, kind, pages, turn, premultiplied, base=3 if first.photometric == tiff.RGB else first.colours)
-
-

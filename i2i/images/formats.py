@@ -141,13 +141,15 @@ def check_size(width: int, height: int, frames: int, max_pixels: int, advice: st
 
 
 @contextmanager
-def guarded(source: str | Path | bytes) -> Iterator[None]:
-    """Whatever a decoder raises becomes a UserError that begins with the source's name."""
+def guarded(source: str | Path | bytes, scarce: bool = True) -> Iterator[None]:
+    """Whatever a decoder raises becomes a UserError that begins with the source's name; want of memory if `scarce`."""
     try:
         yield
     except UserError as problem:
         raise UserError(f"{called(source)}: {problem}.") from None
     except MemoryError:
+        if not scarce:
+            raise
         raise UserError(f"{called(source)}: there is not enough memory to decode it; make it smaller first.") from None
     except Exception as problem:  # a decoder given hostile bytes may raise anything at all
         raise UserError(f"{called(source)}: the picture is damaged or cut short ({problem}).") from None
@@ -180,4 +182,4 @@ def dots(value: Any) -> tuple[float, float] | None:
         x, y = (float(number) for number in value)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if 0.5 <= x <= 60000 and 0.5 <= y <= 60000 else None
+    return (x, y) if 1 < x <= 60000 and 1 < y <= 60000 else None  # a TIFF without a unit says 1

@@ -4,11 +4,12 @@ The blocks are those of the GIF89a specification (CompuServe 1990).
 """
 
 import struct
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import GifImagePlugin, Image
 
+STRAY = 2**16  # bytes between blocks, which belong to none, before a file is taken to be at its end
 OPAQUE = 128  # GIF's transparency is all or nothing: what is at least half there is there
 
 
@@ -22,7 +23,11 @@ def extent(file: IO[bytes], most: int) -> tuple[int, int, int]:
     frames, width, height = 0, *struct.unpack("<HH", head[6:10].ljust(4, b"\0"))
     if head[10:11] and head[10] & 0x80:
         file.seek(3 << (head[10] & 7) + 1, 1)  # the palette
-    while frames <= most and (lead := file.read(1)) in (b",", b"!"):
+    stray = 0
+    while frames <= most and stray < STRAY and (lead := file.read(1)) not in (b"", b";"):
+        if lead not in (b",", b"!"):  # decoders pass over what is between the blocks
+            stray += 1
+            continue
         if lead == b",":
             block = file.read(9)
             if len(block) < 9:
@@ -43,7 +48,6 @@ def indexed(pixels: np.ndarray, alpha: np.ndarray | None) -> tuple[Image.Image, 
 
     Exact where the opaque colours are few enough for one palette, else the nearest of a median cut, dithered.
     """
-    height, width = pixels.shape[:2]
     clear = None if alpha is None or alpha.min() >= OPAQUE else alpha < OPAQUE
     if clear is not None:  # what is not seen takes no place in the palette
         pixels = pixels.copy()
@@ -113,7 +117,7 @@ class Animation:
     def _write(self, clean: bool) -> None:
         assert self.waiting is not None
         picture, transparent, duration = self.waiting
-        told: dict[str, int] = {} if transparent is None else {"transparency": transparent}
-        told["disposal"] = 2 if clean else 1
-        for part in GifImagePlugin.getdata(picture, duration=duration, include_color_table=True, **told):
+        told: dict[str, Any] = {} if transparent is None else {"transparency": transparent}
+        told |= {"disposal": 2 if clean else 1, "duration": duration, "include_color_table": True}
+        for part in GifImagePlugin.getdata(picture, **told):
             self.file.write(part)

@@ -23,7 +23,7 @@ class Kind:
     alpha: bool = False
     bits: int = 8  # 8, 16, or 32 for float
     frames: int | None = 1  # None: not known before the end
-    loop: int | None = None  # how often an animation repeats, 0 for ever
+    loop: int | None = None  # how often an animation plays, 0 for ever
     fps: float | None = None  # of a video
     info: dict[str, object] = field(default_factory=dict, hash=False)  # what only the writer of this format needs
 
@@ -41,7 +41,10 @@ class Frame:
 class Reader(Protocol):
     """An open file. Errors of bad files are UserError, from `opened` or from `frames`."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind:
+        """What the file is."""
+        ...
 
     def frames(self, channels: int, bits: int = 8) -> Iterator[Frame]:
         """All frames, with `channels` colours of `bits` 8 or 16. 1 and 3 are converted to each other; any other number

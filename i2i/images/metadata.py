@@ -58,11 +58,13 @@ def gather_tiff(file: IO[bytes], orientation: int = 1) -> dict[str, object]:
         unit = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
         resolution = [float(tags[number]) * unit for number in (282, 283)] if unit and 282 in tags else None
         found: dict[str, object] = {"dpi": dots(resolution[::-1] if resolution and orientation >= 5 else resolution)}
-        found |= {"icc_profile": tags.get(34675), "xmp": tags.get(700)}
+        found |= {
+            name: bytes(tags[number]) for name, number in (("icc_profile", 34675), ("xmp", 700)) if number in tags
+        }
         found["tags"] = {number: tags[number] for number in TEXTS if isinstance(tags.get(number), str)}
     except Exception:  # as in `_exif`
         return {}
-    return {k: v for k, v in found.items() if v and (k in ("dpi", "tags") or isinstance(v, bytes) and len(v) <= MOST)}
+    return {k: v for k, v in found.items() if v and (not isinstance(v, bytes) or len(v) <= MOST)}
 
 
 def _exif(picture: Image.Image) -> bytes | None:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.errors import UserError
+from i2i.images.colour import red_first
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is a palette
@@ -97,12 +98,9 @@ def decode_deep(file: IO[bytes]) -> np.ndarray:
     decoded = quietly(lambda: cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("the pixels do not decode")
-    if decoded.ndim == 2:
-        array = decoded[:, :, None]
-    elif samples == 2:  # OpenCV has no grey with alpha: it repeats the grey
-        array = np.ascontiguousarray(decoded[:, :, [0, 3]])
-    else:
-        array = cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if samples == 4 else cv2.COLOR_BGR2RGB)
+    array: np.ndarray = red_first(decoded)
+    if samples == 2:  # OpenCV has no grey with alpha: it repeats the grey
+        array = np.ascontiguousarray(array[:, :, [0, 3]])
     if array.shape[2] != samples:
         raise ValueError(f"{samples} samples of a pixel were promised, {array.shape[2]} decoded")
     if key is not None and len(key) == samples:

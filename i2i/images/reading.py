@@ -15,7 +15,7 @@ from PIL import Image
 from i2i.errors import UserError
 from i2i.images import gif, metadata, png, tiff
 from i2i.images.colour import GREY_MODES, UPRIGHT, orientation_of, seen, to_bits, turned
-from i2i.images.deep import deep_ppm, open_png, open_ppm, open_tiff
+from i2i.images.deep import is_deep_ppm, open_png, open_ppm, open_tiff, wrong_channels
 from i2i.images.formats import MAX_FRAMES, MAX_TRANSLATED, check_size, guarded, held, launch, sniff, webp_header
 from i2i.images.media import Frame, Kind, Reader
 
@@ -127,7 +127,7 @@ def _shallow(
         first = 1 if getattr(picture, "default_image", False) else 0  # a stand-in, which the animation does not show
         indices = range(first, max(getattr(picture, "n_frames", 1), first + 1))
         kind = replace(kind, loop=int(picture.info.get("loop", 0)))
-        info["lossless"] = form == "PNG" or webp_header(file)[2]
+        info["lossless"] = form == "WEBP" and webp_header(file)[2]
     kind = replace(kind, frames=len(indices), loop=kind.loop if len(indices) > 1 else None)
     check_size(width, height, len(indices), max_pixels, ADVICE)
     return Shallow(source, kind, indices, turn, max_pixels)

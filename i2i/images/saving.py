@@ -41,10 +41,8 @@ class PictureWriter:
         self.format = WRITABLE[path.suffix.lower()]
         if kind.frames != 1 and self.format not in MOVING:
             names = " ".join(sorted(suffix for suffix, form in WRITABLE.items() if form in MOVING))
-            raise UserError(
-                f"{path}: {self.format} holds one picture, and this is {kind.frames or 'a video'} "
-                f"{'frames' if kind.frames else ''}".rstrip() + f". Use one of: {names}"
-            )
+            many = f"{kind.frames} frames" if kind.frames else "a video"
+            raise UserError(f"{path}: {self.format} holds one picture, and this is {many}. Use one of: {names}")
         self.bits = kind.bits if self.format == "TIFF" else min(kind.bits, 16) if self.format in DEEP else 8
         self.atomic = Atomic(path, force)
         self.encoder: Encoder | None = None
@@ -59,7 +57,7 @@ class PictureWriter:
         pixels, alpha = frame.pixels, frame.alpha
         if pixels.ndim != 3 or pixels.dtype not in (np.uint8, np.uint16) or pixels.size == 0:
             raise ValueError(f"expected uint8 or uint16 h w c, got {pixels.dtype} {pixels.shape}")
-        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype not in (np.uint8, np.uint16)):
             raise ValueError(f"expected alpha {pixels.dtype} {pixels.shape[:2]}, got {alpha.dtype} {alpha.shape}")
         if self.shape is not None and (pixels.shape != self.shape or self.kind.frames == 1):
             raise ValueError(f"expected {self.kind.frames or 'any number of'} frames of {self.shape}")
@@ -69,7 +67,7 @@ class PictureWriter:
             self.encoder = self._encoder(pixels.shape[2], alpha is not None)
         depth = 8 if self.bits == 8 else 16
         if alpha is not None and self.format in TRANSPARENT and self.format != "GIF":
-            pixels = lift(pixels, alpha)
+            pixels = lift(pixels, to_bits(alpha, 8 * pixels.dtype.itemsize))
         self.encoder.add(to_bits(pixels, depth), None if alpha is None else to_bits(alpha, depth), frame.duration)
 
     def __exit__(

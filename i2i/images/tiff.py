@@ -5,6 +5,7 @@ decoder sees the file. tifffile decodes what is stored plain, deflated or run-le
 Legend: h height, w width, k samples of a pixel, the extra ones (alpha, infrared, ...) after its colours.
 """
 
+import logging
 import struct
 import zlib
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from typing import IO, Any
 import numpy as np
 
 from i2i.errors import UserError
+from i2i.images.colour import red_first
 from i2i.images.formats import MAX_FRAMES
 from i2i.images.png import quietly
 
 TAGS = {
     254: "subfile", 256: "width", 257: "height", 258: "bits", 259: "compression", 262: "photometric",
-    274: "orientation", 277: "samples", 284: "planar", 317: "predictor", 338: "extra", 339: "format",
+    273: "pieces", 274: "orientation", 277: "samples", 278: "rows", 284: "planar", 317: "predictor", 322: "tile_width",
+    323: "tile_height", 324: "pieces", 338: "extra", 339: "format",
 }  # fmt: skip
 SIZES = {1: 1, 3: 2, 4: 4, 16: 8}  # bytes of the types that count: BYTE, SHORT, LONG, LONG8
 CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -45,6 +48,10 @@ class Page:
     predictor: int = 1
     extra: tuple[int, ...] = ()
     subfile: int = 0
+    pieces: int = 1  # how many strips or tiles there are
+    rows: int = 2**32 - 1  # of a strip
+    tile_width: int = 0
+    tile_height: int = 0
 
     @property
     def colours(self) -> int:
@@ -68,6 +75,13 @@ class Page:
         if self.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
             return True
         return max(self.bits) <= 8 and set(self.format) <= {UNSIGNED, 4} and self.colours in (1, 3)
+
+    @property
+    def needed(self) -> int:
+        """How many strips or tiles cover it."""
+        across, down = (self.tile_width, self.tile_height) if self.tile_width else (self.width, self.rows)
+        columns, rows = -(-self.width // across), -(-self.height // max(1, min(down, self.height)))
+        return columns * rows * (self.samples if self.planar == 2 else 1)
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -108,6 +122,9 @@ def _page(entries: list[bytes], file: IO[bytes], order: str, big: bool) -> Page:
         if tag not in TAGS or kind not in SIZES:
             continue
         value = entry[12:] if big else entry[8:]
+        if TAGS[tag] == "pieces":
+            told["pieces"] = count
+            continue
         length = min(count, MOST_SAMPLES) * SIZES[kind]
         if count * SIZES[kind] > len(value):
             file.seek(struct.unpack(order + ("Q" if big else "I"), value)[0])
@@ -121,7 +138,10 @@ def _page(entries: list[bytes], file: IO[bytes], order: str, big: bool) -> Page:
 
 
 def stack(found: list[Page]) -> list[int]:
-    """Which pages are the picture: all that are not smaller copies of others. UserError if they are not alike."""
+    """Which pages are the picture: all that are not smaller copies of others.
+
+    UserError if they are not alike; ValueError if pixels are missing.
+    """
     kept = [number for number, page in enumerate(found) if number == 0 or not page.subfile & 1]
     odd = next((number for number in kept if found[number].alike != found[0].alike), None)
     if odd is not None:
@@ -129,6 +149,8 @@ def stack(found: list[Page]) -> list[int]:
             f"its pages differ: the first is {describe(found[0])}, number {odd + 1} is {describe(found[odd])}; "
             "split them into files of their own"
         )
+    if any(found[number].pieces < found[number].needed for number in kept):
+        raise ValueError("pixels are missing")  # Pillow would leave them black
     return kept
 
 
@@ -170,6 +192,7 @@ def decode(file: IO[bytes], number: int, page: Page) -> np.ndarray:
 def _by_tifffile(file: IO[bytes], number: int, page: Page) -> np.ndarray:
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong is told by us, once
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
         stored = opened.pages[number]
@@ -192,10 +215,8 @@ def _check_segments(file: IO[bytes], stored: Any, page: Page) -> None:
     if most > max(2**26, 4 * page.width * page.height * page.samples * sample):
         raise ValueError("its tiles are larger than the picture")
     end = file.seek(0, 2)
-    rows, columns = -(-page.height // max(1, min(down, page.height))), -(-page.width // max(1, across))
-    planes = page.samples if page.planar == 2 else 1
-    if len(stored.dataoffsets) != rows * columns * planes:
-        raise ValueError("the number of its strips is wrong")
+    if not len(stored.dataoffsets) == page.pieces == page.needed:
+        raise ValueError("its directory is ambiguous")
     for offset, length in zip(stored.dataoffsets, stored.databytecounts, strict=True):
         if offset + length > end:
             raise ValueError("pixels are missing")
@@ -214,11 +235,8 @@ def _by_opencv(file: IO[bytes], number: int, page: Page) -> np.ndarray:
 
     file.seek(0)
     data = np.frombuffer(file.read(), np.uint8)
-    flags = cv2.IMREAD_UNCHANGED
-    done, arrays = quietly(lambda: cv2.imdecodemulti(data, flags, range=(number, number + 1)))
+    numbers = (number, number + 1)
+    done, arrays = quietly(lambda: cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=numbers))
     if not done or len(arrays) != 1:
         raise ValueError("the pixels do not decode")
-    array: np.ndarray = arrays[0]
-    if array.ndim == 2:
-        return array[:, :, None]
-    return array[:, :, [2, 1, 0, *range(3, array.shape[2])]]  # blue green red → red green blue
+    return red_first(arrays[0])

@@ -107,7 +107,8 @@ class Reading:
         except UserError as problem:
             raise UserError(f"{self.path}: {problem}.") from None
         except self.av.error.FFmpegError as problem:
-            raise UserError(f"{self.path}: not a video, damaged, or cut short ({problem.strerror}).") from None
+            reasons = f"damaged, cut short, of more than {MAX_PIXELS:,} pixels a frame, or no video"
+            raise UserError(f"{self.path}: {reasons} ({problem.strerror}).") from None
 
     def _track(self, container: Any) -> Any:
         cover = self.av.stream.Disposition.attached_pic
@@ -161,7 +162,10 @@ def _kind(path: Path, container: Any, stream: Any, first: Any) -> Kind:
         fps=float(rate),
         info={
             "source": path,
-            "start": Fraction(0) if first.pts is None else first.pts * first.time_base,
+            # AVI has no time stamps, and FFmpeg's guess of the first counts the decoder's delay
+            "start": Fraction(0)
+            if first.pts is None or container.format.name == "avi"
+            else first.pts * first.time_base,
             "period": 1 / rate,
             "time_base": Fraction(stream.time_base),
             "aspect": 1 / aspect if turned else aspect,

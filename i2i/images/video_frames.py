@@ -3,6 +3,8 @@
 Legend: h height, w width, c channels.
 """
 
+import itertools
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ MAX_PIXELS = 2**26  # of one frame: 8192 × 8192, as for pictures
 # FFmpeg's number of a YUV → RGB matrix (AVColorSpace) → swscale's number of the same: BT.709, FCC, BT.601 twice,
 # SMPTE 240M, BT.2020. Untagged ones are guessed from the size, as players do.
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+NAMES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 UNTAGGED = (2, 3)
-BT709, BT601, BT2020 = 1, 6, 9
+BT709, BT601 = 1, 6
 WIDE_PRIMARIES, HDR = (9, 11, 12), (16, 18)  # BT.2020 and the two P3; PQ and HLG
 SRGB_TRANSFER = 13
 LIMITED, FULL = 1, 2  # 16..235 in 8 bits, 0..255
 
 # swscale: BICUBIC, FULL_CHR_H_INT, FULL_CHR_H_INP, ACCURATE_RND. With them it is within 1 LSB of the exact matrix.
 PRECISE = 0x4 | 0x2000 | 0x4000 | 0x40000
+PRECISE_NAMES = "bicubic+full_chroma_int+full_chroma_inp+accurate_rnd"
 
 
 def library(path: Path) -> Any:
@@ -32,6 +36,7 @@ def library(path: Path) -> Any:
     try:
         import av
         import av.error
+        import av.filter
         import av.video.reformatter
     except ImportError:
         raise UserError(f"{path}: videos need PyAV, which is not installed. Type: pip install 'i2i[video]'") from None
@@ -50,13 +55,17 @@ def open_input(av: Any, path: Path) -> Any:
     return av.open(f"file:{path}", options=options, metadata_errors="replace")
 
 
+def guess(width: int, height: int) -> int:
+    """The matrix of a video that does not tell, as players guess it: BT.709 of high definition, else BT.601."""
+    return BT709 if width >= 1280 or height > 576 else BT601
+
+
 def matrix_of(frame: Any) -> int:
-    """The frame's AVColorSpace; high definition without a tag is BT.709, the rest BT.601. Raises UserError for the
-    few that no converter here knows."""
+    """The frame's AVColorSpace, guessed if it has none. Raises UserError for the few that no converter here knows."""
     if frame.colorspace in MATRICES:
         return int(frame.colorspace)
     if frame.colorspace in UNTAGGED or frame.format.is_rgb:
-        return BT709 if frame.width >= 1280 or frame.height > 576 else BT601
+        return guess(frame.width, frame.height)
     raise UserError(f"its colour matrix (number {frame.colorspace} of H.273) is not known; convert it to BT.709 first")
 
 
@@ -111,21 +120,30 @@ def to_pixels(reformatter: Any, frame: Any, width: int, height: int, channels: i
     return np.ascontiguousarray(pixels if channels == 3 else _grey(pixels))
 
 
-def from_pixels(av: Any, pixels: np.ndarray, layout: str, matrix: int) -> Any:
-    """h w 1 or 3, uint8 or uint16 → a frame in the pixel format `layout`, YUV in limited range by `matrix`."""
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.shape[2] == 1:
-        pixels = np.repeat(pixels, 3, axis=2)  # every player takes three colours, few take grey
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    yuv = layout.startswith("yuv")
-    return frame.reformat(
-        format=layout,
-        dst_colorspace=MATRICES[matrix] if yuv else None,
-        src_color_range=FULL,
-        dst_color_range=LIMITED if yuv else FULL,
-        interpolation=PRECISE,
-    )
+class Packer:
+    """h w 1 or 3 pixels, uint8 or uint16 → frames in the pixel format `layout`; YUV in limited range by `matrix`."""
+
+    def __init__(self, av: Any, width: int, height: int, layout: str, matrix: int, codec: str) -> None:
+        self.av = av
+        # Where 4:2:0 has its colours: between the columns, or on every second one, as H.264 and MPEG-4 decoders take
+        # it unless told. `VideoFrame.reformat` knows the first alone, and so would move colours by half a pixel.
+        siting = "center" if "vp9" in codec else "left"
+        yuv = f":out_color_matrix={NAMES[matrix]}:out_range=limited:out_chroma_loc={siting}"
+        options = f"in_range=full:flags={PRECISE_NAMES}{yuv if layout.startswith('yuv') else ''}"
+        self.graph = av.filter.Graph()
+        source = self.graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1))
+        steps = [self.graph.add("scale", options), self.graph.add("format", layout), self.graph.add("buffersink")]
+        for before, after in itertools.pairwise([source, *steps]):
+            before.link_to(after)
+        self.graph.configure()
+
+    def __call__(self, pixels: np.ndarray) -> Any:
+        if pixels.dtype == np.uint16:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)  # every player takes three colours, few take grey
+        self.graph.push(self.av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
+        return self.graph.pull()
 
 
 def _on_white(pixels: np.ndarray) -> np.ndarray:

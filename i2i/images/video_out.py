@@ -1,4 +1,4 @@
-"""A video in the making: frames are encoded as they come, sound and subtitles copied beside them; see `video.writer`."""
+"""A video in the making: frames are encoded as they come, sound and subtitles copied beside; see `video.writer`."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from i2i.errors import UserError
 from i2i.images.media import Frame, Kind
-from i2i.images.video_frames import BT601, BT709, FULL, LIMITED, from_pixels, library, open_input
+from i2i.images.video_frames import FULL, LIMITED, Packer, guess, library, open_input
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")  # metadata of the old file alone
@@ -45,7 +45,7 @@ class Writing:
             if (width, height) != (self.stream.width, self.stream.height):
                 expected = f"{self.stream.width}×{self.stream.height}"
                 raise ValueError(f"{self.path}: expected frames of {expected}, as the first, got {width}×{height}")
-            picture = from_pixels(self.av, frame.pixels, self.layout, self.matrix)
+            picture = self.pack(frame.pixels)
             # The container's clock may be coarser than the source's; still no two frames share a tick.
             ticks = round(self.time / self.time_base)
             self.ticks = ticks if self.ticks is None else max(ticks, self.ticks + 1)
@@ -67,11 +67,12 @@ class Writing:
 
     def _open(self, width: int, height: int) -> None:
         muxer = CONTAINERS[self.path.suffix.lower()]
-        codec, self.layout, options = _encoder(self.av, muxer, self.quality, odd=bool(width % 2 or height % 2))
+        codec, layout, options = _encoder(self.av, muxer, self.quality, odd=bool(width % 2 or height % 2))
         # AVI has no time stamps, only a rate, and MPEG-4 a coarse clock; what they cannot say is rounded to the rate.
         regular = muxer == "avi" or codec == "mpeg4"
         self.time_base = self.period if regular else Fraction(self.info.get("time_base", Fraction(1, 1000)))
-        self.matrix = self.info.get("matrix", BT709 if width >= 1280 or height > 576 else BT601)
+        matrix = self.info.get("matrix", guess(width, height))
+        self.pack = Packer(self.av, width, height, layout, matrix, codec)
         flags = "+faststart" + ("+use_metadata_tags" if self.keep else "")  # playable before the last byte has come
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.container = self.av.open(
@@ -79,11 +80,11 @@ class Writing:
         )
         self.container.flags |= self.av.container.Flags.bitexact.value  # no date, no name of the program
         stream = self.container.add_stream(codec, rate=(1 / self.period).limit_denominator(100_000), options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, self.layout
-        context, yuv = stream.codec_context, self.layout.startswith("yuv")
+        stream.width, stream.height, stream.pix_fmt = width, height, layout
+        context, yuv = stream.codec_context, layout.startswith("yuv")
         context.time_base = self.time_base
         context.sample_aspect_ratio = self.info.get("aspect", Fraction(1))
-        context.colorspace = self.matrix if yuv else RGB
+        context.colorspace = matrix if yuv else RGB
         context.color_range = LIMITED if yuv else FULL
         context.color_primaries = self.info.get("primaries", UNSPECIFIED)
         context.color_trc = self.info.get("transfer", UNSPECIFIED)
@@ -156,12 +157,11 @@ class _Beside:
             self.next = next(self.packets, None)
 
     def _packets(self) -> Iterator[tuple[Fraction, Any]]:
-        for packet in self.source.demux([stream for stream in self.source.streams if stream.index in self.streams]):
-            if packet.dts is None or packet.size == 0:
-                continue  # the signal that a stream has ended
-            time = packet.dts * packet.time_base
-            packet.stream = self.streams[packet.stream_index]
-            yield time, packet
+        for packet in self.source.demux():
+            stamp = packet.pts if packet.dts is None else packet.dts
+            if packet.stream_index in self.streams and stamp is not None:  # without: the sign that a track has ended
+                packet.stream = self.streams[packet.stream_index]
+                yield stamp * packet.time_base, packet
 
 
 def _encoder(av: Any, muxer: str, quality: int, odd: bool) -> tuple[str, str, dict[str, str]]:

@@ -19,7 +19,7 @@ def read(source: str | Path | bytes, channels: int = 3) -> np.ndarray:
     """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
-    with guarded(source), held(source) as file:
+    with guarded(source, scarce=False), held(source) as file:  # want of memory is not the picture's fault
         with launch(file, sniff(file), MAX_PIXELS) as picture:
             picture.load()
             turn = orientation_of(picture)

@@ -54,7 +54,7 @@ class Imported(nn.Module):
 def pictures(recipe: Recipe, folder: Path | None) -> PairedData | UnpairedData:
     """A folder of two sides as this model's data, to be scored with: pairs where its pictures are, else unpaired.
 
-    Pictures are brought to the side that the toolkits train at, 256 or a U-Net's own. A folder without splits is cut in two:
+    Pictures are brought to the side that the toolkits train at, 256 or a U-Net's own. A folder without splits is cut:
     one half is scored, from the other come the colours that trivial answers know. Raises UserError without a folder,
     for one with no two sides, and for a network whose channels are no picture's.
     """

@@ -34,6 +34,7 @@ class Card:
     precision: str
     memory: int  # bytes a pixel that its activations take at once
     weights: str  # sha256 of the model file it was made from
+    recipe: str  # JSON
     parity: Mapping[str, Any]
 
     @classmethod

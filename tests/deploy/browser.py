@@ -1,26 +1,29 @@
 """A real Chromium for the tests, without a network, and a tiny exported model for it to run."""
 
+import base64
 import contextlib
 import functools
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PATIENCE = 60_000  # milliseconds, on a machine that is shared
+PATIENCE = 20_000  # milliseconds, on a machine that is shared
 
 
 def executable() -> str | None:
@@ -28,7 +31,9 @@ def executable() -> str | None:
 
 
 @contextlib.contextmanager
-def chromium(path: str) -> Iterator[Browser]:
+def chromium(path: str) -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS), headless=True)
         yield browser
@@ -64,7 +69,7 @@ def served(folder: Path, *headers: tuple[str, str]) -> Iterator[str]:
         thread.join()
 
 
-def pixels(page: Page, canvas: str) -> np.ndarray:
+def pixels(page: "Page", canvas: str) -> np.ndarray:
     """What is on a canvas: height width 3, uint8."""
     told = page.evaluate(
         """(id) => {
@@ -76,12 +81,15 @@ def pixels(page: Page, canvas: str) -> np.ndarray:
         }""",
         canvas,
     )
-    import base64
-
     return np.frombuffer(base64.b64decode(told[2]), np.uint8).reshape(told[0], told[1], 4)[:, :, :3]
 
 
-def ready(page: Page) -> None:
+def says(page: "Page", selector: str, words: str | re.Pattern[str]) -> None:
+    """Waits until an element has these words in it. (Not by `wait_for_function`: the page forbids `eval`.)"""
+    page.locator(selector, has_text=words).wait_for(state="attached", timeout=PATIENCE)
+
+
+def ready(page: "Page") -> None:
     """The model has been loaded and compared with Python."""
     page.wait_for_selector("body[data-backend]", timeout=PATIENCE)
 

@@ -72,8 +72,35 @@ def test_a_picture_that_does_not_fit_is_an_error(shape):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"dropout_at_test": True}, "dropout above 0"), ({"test_statistics": "running"}, "needs norm: batch")],
+    [
+        ({"dropout_at_test": True}, "dropout above 0"),
+        ({"test_statistics": "running"}, "needs norm: batch"),
+        ({"bias": True, "norm": "none"}, "has no effect with norm: none"),
+    ],
 )
 def test_a_setting_without_effect_is_an_error(settings, message):
     with pytest.raises(ValidationError, match=message):
         UNetSpec(**settings)
+
+
+def biased(net: nn.Module) -> list[str]:
+    return [name.removesuffix(".bias") for name, _ in net.named_parameters() if name.endswith("bias")]
+
+
+def test_a_bias_is_where_no_norm_would_cancel_it():
+    plain, published = UNet(3, 3, levels=4, width=2, norm="instance"), UNet(3, 3, 4, 2, norm="instance", bias=True)
+    assert biased(plain) == ["out.1"]
+    assert biased(published) == ["downs.0", "downs.3.1", "out.1"]
+    assert biased(UNet(3, 3, levels=2, width=2, norm="instance", bias=True)) == ["downs.0", "downs.1.1", "out.1"]
+    assert len(biased(UNet(3, 3, levels=4, width=2, norm="none"))) == 8
+
+
+def test_every_bias_of_the_encoder_changes_the_picture():
+    net = liven(UNetSpec(levels=3, width=4, bias=True).build(3, 3)).eval()
+    x = pictures(1, 3, 8)
+    before = net(x)
+    for layer in (net.downs[0], net.downs[2][1]):
+        with torch.no_grad():
+            layer.bias.add_(1)
+        assert not torch.allclose(net(x), before, atol=1e-3)
+        before = net(x)
