@@ -3,17 +3,16 @@
 What may crash or hang, drivers and everything that loads them, runs in processes of its own.
 """
 
-import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from rich.text import Text
 from i2i import __version__
 from i2i.paths import home
 from i2i.runtime import gpu
+from i2i.runtime.probe import answer, start
 
 State = Literal["ok", "warn", "bad"]
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
@@ -58,8 +58,8 @@ class Finding:
 
 def checkup() -> list[Finding]:
     """Everything that can be seen of this machine without training or translating; takes some seconds, no network."""
-    probes = {device: _start("-m", "i2i.runtime.probe", device) for device in gpu.PROVIDERS}
-    learning = _start("-c", TORCH)
+    learning = start("-c", TORCH)  # first, since it takes longest
+    probes = {device: start("-m", "i2i.runtime.probe", device) for device in gpu.PROVIDERS}
     findings = [*python(), *packages(), onnxruntime(), *extras()]
     findings.append(torch(answer(learning, PATIENCE)))
     cards = graphics()
@@ -67,30 +67,29 @@ def checkup() -> list[Finding]:
     return [*findings, *cards, *machine(), *disks()]
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
-    return int(any(finding.state == "bad" for finding in findings))
+def json(findings: Sequence[Finding]) -> str:
+    """For programs: a list of objects with the fields of `Finding`."""
+    return dumps([asdict(finding) for finding in findings], indent=1)
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    return json.dumps([asdict(finding) for finding in findings], indent=1)
-
-
-def show(findings: Sequence[Finding], console: Console) -> None:
-    """A table for people; unwrapped lines where the output goes into a file or another program."""
-    bad, warn = (sum(finding.state == state for finding in findings) for state in ("bad", "warn"))
-    end = f"{bad} bad, {warn} to know about." if bad or warn else "All is well."
-    grid = Table.grid(padding=(0, 2))
+def table(findings: Sequence[Finding], console: Console | None = None) -> str:
+    """For people: columns in a terminal; a line each, unwrapped and plain, for a file or another program."""
+    shown = console or Console()
     width = max(len(finding.name) for finding in findings)
-    for each in findings:
-        if console.is_terminal:
-            told = Text(each.found).append(f"\n→ {each.fix}" if each.fix else "", style="bold")
-            grid.add_row(Text(each.state, style=STYLES[each.state]), each.name, told)
-        else:
-            fix = f"  → {each.fix}" if each.fix else ""
-            console.print(Text(f"{each.state:4}  {each.name:{width}}  {each.found}{fix}"), soft_wrap=True)
-    if console.is_terminal:
-        console.print(grid)
-    console.print(end, highlight=False)
+    grid = Table.grid(padding=(0, 2))
+    with shown.capture() as captured:
+        for each in findings:
+            if shown.is_terminal:
+                told = Text(each.found).append(f"\n→ {each.fix}" if each.fix else "", style="bold")
+                grid.add_row(Text(each.state, style=STYLES[each.state]), Text(each.name), told)
+            else:
+                fix = f"  → {each.fix}" if each.fix else ""
+                shown.print(Text(f"{each.state:4}  {each.name:{width}}  {each.found}{fix}"), soft_wrap=True)
+        if shown.is_terminal:
+            shown.print(grid)
+        bad, warn = (sum(finding.state == state for finding in findings) for state in ("bad", "warn"))
+        shown.print(f"{bad} bad, {warn} to know about." if bad or warn else "All is well.", highlight=False)
+    return captured.get().rstrip("\n")
 
 
 def python() -> Iterator[Finding]:
@@ -113,22 +112,27 @@ def packages() -> Iterator[Finding]:
     needed += [Requirement(f"{name}>={least}") for name, (least, _) in SECURITY.items() if name not in names]
     good = 0
     for wanted in needed:
-        name = wanted.name.lower()
-        if name in gpu.PACKAGES:
-            continue  # looked at by themselves
-        least, why = SECURITY.get(name, ("0", ""))
-        version, fix = _version(name), f"pip install -U '{wanted.name}{wanted.specifier}'"
-        if version is None:
-            yield Finding(name, "bad", "is not installed", fix)
-        elif Version(version) < Version(least):
-            yield Finding(name, "bad", f"{version} is not safe: {why}", f"pip install -U '{name}>={least}'")
-        elif not wanted.specifier.contains(version, prereleases=True):
-            yield Finding(name, "bad", f"{version}; i2i needs {wanted.specifier}", fix)
-        elif name in SHOWN:
-            yield Finding(name, "ok", version)
+        finding = package(wanted)
+        if finding.name in SHOWN or finding.state != "ok":
+            yield finding
         else:
             good += 1
     yield Finding("others", "ok", f"{good} more packages as i2i needs them")
+
+
+def package(wanted: Requirement) -> Finding:
+    name = wanted.name.lower()
+    least, why = SECURITY.get(name, ("0", ""))
+    version, fix = _version(name), f"pip install -U '{wanted.name}{wanted.specifier}'"
+    if version is None and name in gpu.PACKAGES:
+        return Finding(name, "ok", "is looked at below")  # another one of them may do its work
+    if version is None:
+        return Finding(name, "bad", "is not installed", fix)
+    if Version(version) < Version(least):
+        return Finding(name, "bad", f"{version} is not safe: {why}", f"pip install -U '{name}>={least}'")
+    if not wanted.specifier.contains(version, prereleases=True):
+        return Finding(name, "bad", f"{version}; i2i needs {wanted.specifier}", fix)
+    return Finding(name, "ok", version)
 
 
 def onnxruntime() -> Finding:
@@ -228,41 +232,6 @@ def _disk(name: str, folder: Path, fix: str) -> Finding:
     return Finding(name, state, f"{folder}, {free / 1e9:.1f} GB free", "" if state == "ok" else fix)
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    """This Python with other work, and with this i2i, wherever it was imported from; never with the working folder."""
-    ours = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-P", *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": ours},
-    )  # fmt: skip
-
-
-def answer(process: subprocess.Popen[str], patience: float) -> dict[str, Any]:
-    """The JSON that a process says last. If it hangs, crashes or fails, `broken`, and `reason` says how."""
-    try:
-        said, complained = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return {"works": False, "broken": True, "reason": f"no answer within {patience:g} s; it hangs"}
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        return {"works": False, "broken": True, "reason": f"it crashed ({name}){_last(complained)}"}
-    try:
-        told: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return {"works": False, "broken": True, "reason": f"it failed{_last(complained)}"}
-    if not told["works"] and "onnxruntime" in complained:  # its own words, that name what is missing
-        told["reason"] = told.get("reason", "") + _last(complained)
-    return told
-
-
-def _last(words: str) -> str:
-    lines = [line for line in words.splitlines() if line.strip()]
-    return f": {lines[-1].strip()[:300]}" if lines else ""
-
-
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -271,9 +240,10 @@ def _version(name: str) -> str | None:
 
 
 def _memory() -> tuple[int, int] | None:
-    """Bytes free and in all; None where the system does not tell."""
+    """Bytes free, with what the system would give up for us, and in all; None where Linux does not tell."""
     try:
-        page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-        return page * os.sysconf("SC_AVPHYS_PAGES"), page * total
-    except (AttributeError, ValueError, OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
         return None
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    return kilobytes["MemAvailable"] * 1024, kilobytes["MemTotal"] * 1024

@@ -69,6 +69,8 @@ function pictureChanged() {
   byId("undo").disabled = !pad.canUndo();
   byId("redo").disabled = !pad.canRedo();
   brushFor(Math.max(input.width, input.height));
+  const empty = isBlank(input);
+  byId("empty").hidden = !empty;
   if (output.hidden) fit(output);
   if (empty) unanswered();
   else if (byId("live").checked && pace * input.width * input.height < 3000) translate();

@@ -1,7 +1,9 @@
 """How an embedded data set becomes a folder: unpack a zip, cut tiles from world maps, write arrays out as pictures."""
 
 import math
+import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -87,25 +89,41 @@ class Npz(Spec):
 
 
 def unzip(archive: Path, folder: Path) -> None:
-    """Copy an archive's pictures below `folder`. UserError if a name leads out of it or sizes are beyond all reason."""
-    total = 0
-    with zipfile.ZipFile(archive) as opened:
-        members = [member for member in opened.infolist() if not member.is_dir() and is_picture(member.filename)]
-        if len(members) > MAX_MEMBERS:
-            raise UserError(f"{archive}: {len(members):,} files, more than the {MAX_MEMBERS:,} that are unpacked.")
-        for member in members:
-            name = PurePosixPath(member.filename)
-            if name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in member.filename:
-                raise UserError(f"{archive}: the file name {member.filename!r} leads out of the archive's own folder.")
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(member) as packed, target.open("xb") as file:
-                # The sizes in an archive's headers are claims; count what really comes out.
-                content = packed.read(MAX_MEMBER + 1)
-                total += len(content)
-                if len(content) > MAX_MEMBER or total > MAX_TOTAL:
-                    raise UserError(f"{archive}: unpacks to over {MAX_MEMBER:,} bytes a file or {MAX_TOTAL:,} in all.")
-                file.write(content)
+    """Copy an archive's pictures below `folder`. UserError if a name leads out of it, if it holds links or devices, two
+    names that are one file on some platforms, or sizes beyond all reason, and for what is no whole zip archive."""
+    total, names = 0, set()
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir() and is_picture(member.filename)]
+            if len(members) > MAX_MEMBERS:
+                raise UserError(f"{archive}: {len(members):,} files, more than the {MAX_MEMBERS:,} that are unpacked.")
+            for member in members:
+                _check_member(archive, member)
+                if (folded := member.filename.casefold()) in names:
+                    raise UserError(f"{archive}: {member.filename!r} is there twice, but for capitals.")
+                names.add(folded)
+                target = folder / PurePosixPath(member.filename)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(member) as packed, target.open("xb") as file:
+                    # The sizes in an archive's headers are claims; count what really comes out.
+                    content = packed.read(MAX_MEMBER + 1)
+                    total += len(content)
+                    if len(content) > MAX_MEMBER or total > MAX_TOTAL:
+                        raise UserError(
+                            f"{archive}: unpacks to over {MAX_MEMBER:,} bytes a file or {MAX_TOTAL:,} in all."
+                        )
+                    file.write(content)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as problem:
+        raise UserError(f"{archive}: not a whole zip archive that can be read ({problem}).") from None
+
+
+def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
+    name = PurePosixPath(member.filename)
+    if name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in member.filename:
+        raise UserError(f"{archive}: the file name {member.filename!r} leads out of the archive's own folder.")
+    mode = member.external_attr >> 16  # as Unix wrote it, 0 from elsewhere
+    if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
+        raise UserError(f"{archive}: {member.filename!r} is a link or a device, and only files are unpacked.")
 
 
 def corners(

@@ -132,14 +132,13 @@ def _card(exported: Exported) -> dict[str, Any]:
         "Direction": DIRECTIONS.get(card.direction, card.direction),
         "Trained for": f"{int(told['i2i.step']):,} steps" if told.get("i2i.step", "").isdecimal() else "",
         "Precision": card.precision,
+        "Pictures": "of any size" + (f", padded to multiples of {card.multiple}" if card.multiple > 1 else ""),
         "Made with": f"i2i {told.get('i2i.version', __version__)}",
         "Weights": f"sha256 {card.weights[:16]}…",
     }
     return {
         "inputs": card.inputs,
         "outputs": card.outputs,
-        "precision": card.precision,
-        "multiple": card.multiple,
         "memory": card.memory,
         "crop": min(512, max(32, int(recipe.get("data", {}).get("crop", SHEET)))),
         "facts": {key: value for key, value in facts.items() if value},

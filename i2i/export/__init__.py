@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import onnx
 import torch
@@ -12,12 +12,14 @@ from i2i import __version__, store, zoo
 from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
 from i2i.export import graph, parity
-from i2i.export.graph import OPSET, Pixels
-from i2i.export.memory import bytes_per_pixel
+from i2i.export.graph import Pixels
+from i2i.export.play import bytes_per_pixel
 from i2i.files import atomically
 
 Precision = Literal["fp32", "fp16", "int8"]
-LARGEST = 1_800_000_000  # bytes: protobuf ends at 2 GiB, and a second file for weights breaks every store and cache
+# Bytes of weights. Protobuf ends at 2 GiB, and a second file for weights breaks every store and cache. Weights grow on
+# the way: a 3×3 convolution of an enlarged picture is written as a 4×4 transposed one.
+LARGEST = 1_000_000_000
 
 
 def export(
@@ -29,48 +31,56 @@ def export(
     pixels: Pixels = "uint8",
     calibrate: Sequence[Path] = (),
     force: bool = False,
-) -> parity.Report | None:
-    """Writes a model (name, run folder or file) as ONNX, when it has passed the gate; None for one that draws samples.
+) -> parity.Report:
+    """Writes a model (name, run folder or file) as ONNX, when it has passed the gate.
 
     `direction`: a2b unless given. `calibrate`: pictures that int8 is fitted to; the recipe's training pictures if none.
     Raises UserError, and leaves no file, when the exported model is not the trained one.
     """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; an exported model is one file. Type: -o {out / 'model.onnx'}")
     if out.exists() and not force:
         raise UserError(f"{out} exists already. Choose another name, or allow replacing it with --force.")
-    path = store.find(name)
-    model, report = build(path, direction, precision, pixels, calibrate)
+    model, report = build(store.find(name), direction, precision, pixels, calibrate)
     data = model.SerializeToString(deterministic=True)
-    if len(data) > LARGEST:
-        raise UserError(f"{name} has {len(data) / 1e9:.1f} GB of weights; one ONNX file can hold {LARGEST / 1e9} GB.")
     atomically(out, lambda temporary: temporary.write_bytes(data))
     return report
 
 
 def build(
     path: Path, direction: str | None, precision: Precision, pixels: Pixels, calibrate: Sequence[Path] = ()
-) -> tuple[onnx.ModelProto, parity.Report | None]:
-    """The exported form of a model file, with its metadata, and the report of the gate."""
+) -> tuple[onnx.ModelProto, parity.Report]:
+    """The exported form of a model file, with its metadata, and the report of the gate. Raises UserError."""
+    for word, known in ((precision, get_args(Precision)), (pixels, get_args(Pixels))):
+        if word not in known:
+            raise UserError(f"There is no {word!r} to export.{suggest(word, known)}")
     loaded, weights = zoo.load(path, torch.device("cpu")), store.read_header(path)["sha256"]
-    told = {"version": __version__, "model": loaded.recipe.model, "opset": OPSET, "step": loaded.step}
-    told |= {"data": loaded.data, "weights": weights, "precision": precision, "recipe": _recipe(loaded.recipe)}
-    if "generator" in loaded.product:
-        return _sampler(loaded, told, precision, pixels), None
-    way = direction or "a2b"
-    if way not in loaded.product:
-        raise UserError(f"{path} translates {' and '.join(loaded.product)}, not {way!r}.{suggest(way, loaded.product)}")
-    network: Any = loaded.product[way]
-    traced = graph.translator(network, pixels)
-    model, batches = traced.model, None
+    way, network = _chosen(path, loaded, direction)
+    size = sum(weight.nbytes for weight in network.state_dict().values())
+    if size > LARGEST:
+        raise UserError(f"{path} has {size / 1e9:.1f} GB of weights; one ONNX file holds {LARGEST / 1e9:g} GB.")
+    feeds = None
+    if way == "sample":
+        if (precision, pixels) != ("fp32", "uint8"):
+            raise UserError("A model that draws from noise is exported as fp32 and uint8 only.")
+        traced = graph.sampler(network)
+        told = {"task": "sample", "inputs": network.noise, "outputs": network.channels, "multiple": 1, "minimum": 1}
+    else:
+        traced = graph.translator(network, pixels)
+        told = {"task": "translate", "inputs": network.inputs, "outputs": network.outputs}
+        told |= {"multiple": network.multiple, "minimum": network.minimum}
+    model = traced.model
     if precision == "fp16":
-        model = graph.translator(network, pixels, half=True).model
+        model = graph.translator(network, pixels, torch.float16).model
     elif precision == "int8":
-        from i2i.export.quantise import quantised
+        from i2i.export.quantise import quantised  # onnxruntime's quantiser takes a second to import
 
-        model, batches = quantised(model, loaded, way, pixels, calibrate)
-    report = parity.gate(traced, model, precision, batches)
-    told |= {"task": "translate", "direction": way, "inputs": network.inputs, "outputs": network.outputs}
-    told |= {"multiple": network.multiple, "minimum": network.minimum, "pixels": pixels}
-    told |= {"memory": bytes_per_pixel(traced.model), "parity": report.json()}
+        model, feeds = quantised(traced, loaded, way, calibrate)
+    report = parity.gate(traced, model, precision, feeds)
+    told |= {"version": __version__, "model": loaded.recipe.model, "direction": way, "step": loaded.step}
+    told |= {"opset": graph.opset_of(model), "precision": precision, "pixels": pixels, "data": loaded.data}
+    told |= {"weights": weights, "recipe": _recipe(loaded.recipe)}
+    told |= {"memory": bytes_per_pixel(traced), "parity": report.json()}
     _tell(model, told)
     return model, report
 
@@ -83,22 +93,21 @@ def keep(path: Path, direction: str, pixels: Pixels, place: Path) -> Path:
     return place
 
 
-def _sampler(loaded: zoo.Model, told: dict[str, object], precision: str, pixels: str) -> onnx.ModelProto:
-    if precision != "fp32" or pixels != "uint8":
-        raise UserError("A model that draws from noise is exported as fp32 and uint8 only.")
-    network: Any = loaded.product["generator"]
-    if not hasattr(network, "size"):
+def _chosen(path: Path, loaded: zoo.Model, direction: str | None) -> tuple[str, Any]:
+    """The direction, `sample` for a model that draws from noise, and its network."""
+    way = direction or ("sample" if "generator" in loaded.product else "a2b")
+    ways = {"sample" if name == "generator" else name: network for name, network in loaded.product.items()}
+    if way not in ways:
+        raise UserError(f"{path} has {' and '.join(ways)}, not {way!r}.{suggest(way, ways)}")
+    if way == "sample" and not hasattr(ways[way], "size"):
         raise UserError("This model draws points, not pictures, and has no exported form.")
-    model = graph.sampler(network).model
-    told |= {"task": "sample", "direction": "sample", "inputs": network.noise, "outputs": network.channels}
-    _tell(model, told | {"multiple": 1, "minimum": 1, "pixels": pixels, "memory": 1, "parity": "{}"})
-    return model
+    return way, ways[way]
 
 
 def _recipe(settings: Settings) -> str:
     """The recipe without the places of this machine."""
     told = settings.model_dump(mode="json")
-    if told["data"].get("root"):
+    if told["data"] and told["data"].get("root"):  # an imported model has no data
         told["data"]["root"] = Path(told["data"]["root"]).name
     return json.dumps(told, sort_keys=True)
 

@@ -30,28 +30,27 @@ MOST_FOLDED = 2**31  # bytes: arithmetic on weights alone is done once, whatever
 
 
 class Translate(nn.Module):
-    """Pixels n h w c → n h w o (float32: n c h w in [-1, 1]); padded by edge pixels at right and bottom, cropped."""
+    """Pixels n h w c → n h w o (float32: n c h w in [-1, 1]); padded by edge pixels at right and bottom, cropped.
 
-    def __init__(self, network: nn.Module, pixels: Pixels = "uint8", half: bool = False) -> None:
+    `dtype` is what the network computes in; everything around it is float32.
+    """
+
+    def __init__(self, network: nn.Module, pixels: Pixels = "uint8", dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.network, self.pixels, self.in_half = network, pixels, half
+        self.network, self.pixels, self.dtype = network.to(dtype), pixels, dtype
 
     def forward(self, picture: Tensor) -> Tensor:
-        y = self.translate(self.scaled(picture))
-        if self.pixels == "float32":
-            return y
-        top = TOP[self.pixels]
-        return ((y + 1) * (top / 2)).round().clamp(0, top).to(WHOLE[self.pixels]).permute(0, 2, 3, 1)
+        y = self.exact(picture)
+        return y if self.pixels == "float32" else rounded(y, self.pixels)
 
-    def scaled(self, picture: Tensor) -> Tensor:
-        """What the model is given → n c h w in [-1, 1]."""
-        return picture if self.pixels == "float32" else picture.permute(0, 3, 1, 2).float() / (TOP[self.pixels] / 2) - 1
-
-    def translate(self, x: Tensor) -> Tensor:
-        """n c h w → n o h w, both in [-1, 1]."""
+    def exact(self, picture: Tensor) -> Tensor:
+        """What the model is given → n o h w in [-1, 1], before it is rounded."""
+        x = picture
+        if self.pixels != "float32":
+            x = picture.permute(0, 3, 1, 2).float() / (TOP[self.pixels] / 2) - 1
         h, w = x.shape[2:]
         x = F.pad(x, (0, self.padded(w) - w, 0, self.padded(h) - h), mode="replicate")  # type: ignore[arg-type]
-        y: Tensor = self.network(x.half()).float() if self.in_half else self.network(x)
+        y: Tensor = self.network(x.to(self.dtype)).float()
         return y[:, :, :h, :w]
 
     def padded(self, side: int | torch.SymInt) -> int | torch.SymInt:
@@ -64,28 +63,40 @@ class Translate(nn.Module):
 class Sample(nn.Module):
     """Noise n z, and labels n where it is conditional → pixels n h w o uint8."""
 
-    def __init__(self, network: nn.Module) -> None:
+    pixels: Pixels = "uint8"
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.dtype = network.to(dtype), dtype
 
     def forward(self, noise: Tensor, label: Tensor | None = None) -> Tensor:
-        y = self.network(noise) if label is None else self.network(noise, label)
-        return ((y + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        return rounded(self.exact(noise, label), self.pixels)
+
+    def exact(self, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """n o h w in [-1, 1], before it is rounded."""
+        z = noise.to(self.dtype)
+        y: Tensor = self.network(z) if label is None else self.network(z, label)
+        return y.float()
+
+
+def rounded(y: Tensor, pixels: Pixels) -> Tensor:
+    """n o h w in [-1, 1] → n h w o whole numbers."""
+    top = TOP[pixels]
+    return ((y + 1) * (top / 2)).round().clamp(0, top).to(WHOLE[pixels]).permute(0, 2, 3, 1)
 
 
 @dataclass(frozen=True)
 class Traced:
     """A module and its graph, with the program that lies between them."""
 
-    module: nn.Module
+    module: Translate | Sample
     model: onnx.ModelProto
     program: torch.export.ExportedProgram
 
 
-def translator(network: nn.Module, pixels: Pixels = "uint8", half: bool = False) -> Traced:
+def translator(network: nn.Module, pixels: Pixels = "uint8", dtype: torch.dtype = torch.float32) -> Traced:
     """A generator picture → picture, as `picture` → `translation`, any number, height and width."""
-    still = silent(network)
-    module = Translate(still.half() if half else still, pixels, half)
+    module = Translate(silent(network), pixels, dtype)
     n, h, w, c = 2, 65, 63, int(network.inputs)  # type: ignore[arg-type]
     shape = (n, c, h, w) if pixels == "float32" else (n, h, w, c)
     example = torch.zeros(shape, dtype=WHOLE.get(pixels, torch.float32))
@@ -107,14 +118,16 @@ def silent(network: nn.Module) -> nn.Module:
     """A copy in eval mode, on the CPU, in which dropout that is kept at test has become nothing: an exporter would
     write noise that no runtime draws."""
     still = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
-    for parent in still.modules():
+    for parent in list(still.modules()):
         for name, child in parent.named_children():
             if isinstance(child, NoiseDropout):
                 setattr(parent, name, nn.Identity())
     return still
 
 
-def _trace(module: nn.Module, example: dict[str, Tensor], output: str, free: dict[str, dict[int, str]]) -> Traced:
+def _trace(
+    module: Translate | Sample, example: dict[str, Tensor], output: str, free: dict[str, dict[int, str]]
+) -> Traced:
     dynamic = torch.export.Dim.DYNAMIC
     with _quiet():
         made = torch.onnx.export(
@@ -134,9 +147,16 @@ def _trace(module: nn.Module, example: dict[str, Tensor], output: str, free: dic
         model = made.model_proto
     _clean(model, free)
     onnx.checker.check_model(model, full_check=True)
-    (opset,) = {each.version for each in model.opset_import if each.domain in ("", "ai.onnx")}
+    opset = opset_of(model)
     assert opset == OPSET, f"asked for opset {OPSET}, got {opset}"  # the exporter may take another with a log line only
     return Traced(module, model, made.exported_program)
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ai.onnx that a model is written in, which knows no other operators."""
+    (opset,) = ((each.domain, each.version) for each in model.opset_import)
+    assert opset[0] in ("", "ai.onnx"), f"asked for ai.onnx alone, got {opset[0]}"
+    return int(opset[1])
 
 
 def _clean(model: onnx.ModelProto, free: dict[str, dict[int, str]]) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import load_file
@@ -118,20 +118,21 @@ def _unzipped(archive: zipfile.ZipFile, most: int) -> dict[str, Tensor]:
         return _loaded(plain)
 
 
-def _row(path: Path, most: int) -> dict[str, Tensor]:
+def _row(path: Path, _: int) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = io.BytesIO(file.read(DESCRIPTION))
-    *_, tree, keys = (pickles.read(head) for _ in range(5))  # magic number, version, machine, weights, their order
-    storages = {stored.storage.key: stored.storage for _, stored in pickles.tensors(tree)}
-    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
-        raise UserError("is damaged: its list of storages is not that of its weights")
-    needed = head.tell() + sum(8 + storage.bytes for storage in storages.values())  # each behind its length
-    if needed != (size := path.stat().st_size):
-        raise UserError(f"is damaged: it speaks of {needed:,} bytes and has {size:,}")
-    return _loaded(path)
+        *_, tree, keys = (pickles.read(head) for _ in range(5))  # magic number, version, machine, weights, their order
+        storages = {stored.storage.key: stored.storage for _, stored in pickles.tensors(tree)}
+        if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+            raise UserError("is damaged: its list of storages is not that of its weights")
+        needed = head.tell() + sum(8 + storage.bytes for storage in storages.values())  # each behind its length
+        if needed != (size := file.seek(0, io.SEEK_END)):
+            raise UserError(f"is damaged: it speaks of {needed:,} bytes and has {size:,}")
+        file.seek(0)
+        return _loaded(file)
 
 
-def _loaded(file: Any) -> dict[str, Tensor]:
+def _loaded(file: BinaryIO) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what its parts raise
@@ -139,7 +140,7 @@ def _loaded(file: Any) -> dict[str, Tensor]:
     return found
 
 
-def _safetensors(path: Path, most: int) -> dict[str, Tensor]:
+def _safetensors(path: Path, _: int) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

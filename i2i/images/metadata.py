@@ -97,6 +97,11 @@ def options(form: str, info: dict[str, Any], keep: bool) -> dict[str, Any]:
     exif, xmp = info.get("exif"), info.get("xmp")
     if (exif and form in ("PNG", "WEBP", "TIFF")) or (exif and form == "JPEG" and len(exif) < 65500):
         told["exif"] = exif
+    if exif and form == "TIFF":
+        inner = Image.Exif()
+        inner.load(exif)
+        if ExifTags.IFD.Exif in inner or ExifTags.IFD.GPSInfo in inner:
+            told["compression"] = "raw"  # libtiff, which compresses, cannot be given these
     if (xmp and form == "WEBP") or (xmp and form == "JPEG" and len(xmp) < 65500):
         told["xmp"] = xmp
     if xmp and form == "TIFF":

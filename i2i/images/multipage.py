@@ -10,10 +10,11 @@ from i2i.images.metadata import ascii_tags
 class Pages:
     """Pages written as they come. Floats are made from 16 bits, which is what models see of them."""
 
-    def __init__(self, file: IO[bytes], bits: int, info: dict[str, Any], keep: bool) -> None:
+    def __init__(self, file: IO[bytes], bits: int, info: dict[str, Any], keep: bool, big: bool) -> None:
+        """`big`: more than a classic TIFF, whose offsets have 32 bits, may hold."""
         import tifffile
 
-        self.writer = tifffile.TiffWriter(file, ome=False, shaped=False)
+        self.writer = tifffile.TiffWriter(file, bigtiff=big, ome=False, shaped=False)
         self.bits, self.info, self.keep = bits, info, keep
         self.first = True
 

@@ -1,7 +1,9 @@
 """Any still picture or animation as a source of frames: what it is, and who decodes it.
 
 Pillow decodes what has up to 8 bits a sample (`Shallow`); deeper files, and those with more channels than colour has,
-go another way (`i2i.images.deep`). The file is opened anew for each walk over the frames, and closed after it.
+go another way (`i2i.images.deep`). Deep files for which no library at hand has another way are read at 8 bits, and
+`Kind.bits` says so: CMYK, Lab, animated PNG, plain-text PPM. The file is opened anew for each walk over the frames,
+and closed after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,6 +88,9 @@ def opened(source: str | Path | bytes, max_pixels: int = MAX_TRANSLATED) -> Read
                 return open_tiff(source, file, found, max_pixels, ADVICE)
         if form == "PPM" and is_deep_ppm(file):
             return open_ppm(source, file, max_pixels, ADVICE)
+        if form == "GIF":  # counted first: its decoder makes room for frames larger than the canvas
+            _, width, height = gif.extent(file, MAX_FRAMES)
+            check_size(width, height, 1, max_pixels, ADVICE)
         picture = launch(file, form, max_pixels, ADVICE)
         turn = orientation_of(picture)
         if form == "PNG":
@@ -104,6 +109,8 @@ def _shallow(
     width, height = picture.size
     info = metadata.gather(picture, turn)
     info.pop("icc_profile", None)  # it is applied
+    if form == "TIFF":  # Pillow turns these by itself
+        turn = 1
     kind = Kind(
         form,
         *((height, width) if turn >= 5 else (width, height)),
@@ -116,8 +123,8 @@ def _shallow(
         indices = tiff.stack(tiff.pages(file))
         info["compression"] = picture.info.get("compression")
     elif form == "GIF":
-        frames, *size = gif.extent(file, MAX_FRAMES)
-        check_size(max(size[0], width), max(size[1], height), max(frames, 1), max_pixels, ADVICE)
+        frames, across, down = gif.extent(file, MAX_FRAMES)
+        check_size(across, down, max(frames, 1), max_pixels, ADVICE)
         indices = range(max(frames, 1))
         plays = 1 + int(picture.info.get("loop", 0)) if picture.info.get("loop", 0) else 0
         kind = replace(kind, loop=plays if "loop" in picture.info else 1)

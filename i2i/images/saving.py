@@ -22,6 +22,7 @@ from i2i.images.multipage import Pages
 MOVING = ("GIF", "PNG", "WEBP", "TIFF")
 TRANSPARENT = ("GIF", "PNG", "WEBP", "TIFF", "BMP")
 DEEP = ("PNG", "TIFF", "PPM")
+CLASSIC = 2**32 - 2**25  # bytes of pixels that fit into a TIFF of 32-bit offsets
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
 
 
@@ -97,17 +98,18 @@ class PictureWriter:
         notes = metadata.options(self.format, info, self.keep)
         plays = 0 if self.kind.loop is None else self.kind.loop
         if self.format == "TIFF" and (many or self.bits > 8 or channels not in (1, 3)):
-            return Pages(file, self.bits, info, self.keep)
+            size = self.kind.width * self.kind.height * (self.kind.frames or 1) * (channels + alpha) * self.bits // 8
+            return Pages(file, self.bits, info, self.keep, big=size > CLASSIC)
         if self.format == "GIF":
             comment = info.get("comment", b"") if self.keep else b""
             return gif.Animation(file, plays if many else 1, comment if isinstance(comment, bytes) else b"")
         if self.format == "PNG" and many:
             return Joined(png.Animation(file, plays, notes), self.kind.alpha)
         if self.format == "WEBP" and many:
-            return WebP(file, plays, notes | self._lossy(info))
+            return WebP(file, plays, self._lossy(info) | notes)
         if self.bits == 16:
             return Deep(file, self.format, metadata.png_chunks(info, self.keep))
-        return Still(file, self.format, notes | self._lossy(info))
+        return Still(file, self.format, self._lossy(info) | notes)
 
     def _lossy(self, info: dict[str, Any]) -> dict[str, Any]:
         if self.format == "TIFF":

@@ -1,4 +1,4 @@
-"""Flicker of a translated video: how much there is, and less of it. numpy, and OpenCV's optical flow when it is asked for.
+"""Flicker of a translated video: how much there is, and less of it. numpy, and OpenCV's optical flow when it is needed.
 
 A model translates frame by frame and knows nothing of time; what should stay, shimmers. Legend: I source frame, O its
 translation, h height, w width, c channels; frames are uint8 or uint16.
@@ -15,8 +15,8 @@ from i2i.errors import UserError
 
 FLOW_SIDE = 1024  # flow is found on frames of at most this side, for its cost grows with the area
 FLOW_LEAST = 16  # and not below this: DIS compares patches of 8 × 8
-CUT = 0.25  # a pair of frames of which less than this share can be compared is a cut
 ALPHA = 50.0  # of the visibility in Lai et al. 2018, section 3.2: M = exp(-α ‖I_t - Î_{t-1}‖²), colours in [0, 1]
+CUT = 0.25  # two frames of which less than this share was visible before are of different scenes
 
 
 class Flicker:
@@ -39,8 +39,8 @@ class Flicker:
         now = _unit(source), _unit(output)
         _same_size(*now)
         if self._last is not None and self._last[0].shape == source.shape:
-            flow, agrees = motion(self._last[0], now[0])
-            if agrees.mean() < CUT:
+            flow, agrees, visible = motion(self._last[0], now[0])
+            if visible.mean() < CUT:
                 self.cuts += 1
             else:
                 moved = (warp(part, flow) for part in self._last)
@@ -70,9 +70,9 @@ class Smoother:
 
         y_t = (1 - a) O_t + a ŷ_{t-1},   a = strength · M,
 
-    causal, one frame of memory. M is 0 where the source's flow of both directions disagrees, and falls with the
-    difference of colour (see ALPHA). In a still scene independent flicker of O goes down to (1 - a)² / (1 + a) of its
-    warping error: at strength 0.8 to a 45th. `strength` 0 changes nothing; 1 holds what does not change.
+    causal, one frame of memory; M is how visible the pixel was before, see `motion`. In a still scene, independent
+    flicker of O goes down to (1 - a)² / (1 + a) of its warping error: at strength 0.8 to a 45th. `strength` 0 changes
+    nothing; 1 holds what does not change.
     """
 
     def __init__(self, strength: float) -> None:
@@ -89,39 +89,41 @@ class Smoother:
         _same_size(now, result)
         if self._last is not None and self._last[0].shape == now.shape and self._last[1].shape == result.shape:
             before, held = self._last
-            flow, agrees = motion(before, now)
-            difference = ((now - warp(before, flow)) ** 2).sum(axis=2)  # ‖·‖² of the paper, over colours
-            visible = agrees * np.exp(-ALPHA * difference)
-            a = (self.strength * visible)[..., None].astype(np.float32)
-            result = result + a * (warp(held, flow) - result)
+            flow, _, visible = motion(before, now)
+            if visible.mean() >= CUT:
+                result = result + self.strength * visible[..., None] * (warp(held, flow) - result)
         self._last = now, result
         white = np.iinfo(output.dtype).max
         return np.rint(result * white).astype(output.dtype)
 
 
-def motion(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(flow h w 2 from `now` back to `before` in pixels x y, h w whether it can be trusted) of frames h w c in [0, 1].
+def motion(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of frames h w c in [0, 1]: (the flow h w 2 from `now` back to `before`, x y in pixels; h w whether it can be
+    trusted; h w in [0, 1] how visible each pixel was before).
 
-    Dense inverse search (Kroeger et al. 2016) in both directions. Trusted is what the two agree on, and not at the
-    edge of a motion: the two conditions of Ruder et al. 2016 (arXiv 1604.08610, section 4.2), and within the frame.
+    Dense inverse search (Kroeger et al. 2016) in both directions. Trusted is what the two agree on, not at the edge of
+    a motion (both conditions of Ruder et al. 2016, arXiv 1604.08610, section 4.2) and from within the frame. Visible
+    is what can be trusted and has kept its colour (see ALPHA).
     """
     height, width = now.shape[:2]
-    if min(height, width) < FLOW_LEAST:
-        return np.zeros((height, width, 2), np.float32), np.ones((height, width), bool)
-    back, forth = _flow(now, before), _flow(before, now)
-    there = _at(back)
-    return_ = _remap(forth, there)  # the flow that leads from where the pixel was to now
-    sum_ = ((back + return_) ** 2).sum(axis=2)
-    agrees = sum_ <= 0.01 * ((back**2).sum(axis=2) + (return_**2).sum(axis=2)) + 0.5
-    edges = sum((np.gradient(back[..., axis], axis=along) ** 2 for axis in (0, 1) for along in (0, 1)), np.zeros(()))
-    steady = edges <= 0.01 * (back**2).sum(axis=2) + 0.002
-    inside = ((there >= 0) & (there <= (width - 1, height - 1))).all(axis=2)
-    return back, agrees & steady & inside
+    back = np.zeros((height, width, 2), np.float32)
+    agrees = np.ones((height, width), bool)
+    if min(height, width) >= FLOW_LEAST:
+        back, forth = _flow(now, before), _flow(before, now)
+        there = _at(back)
+        returned = _remap(forth, there)  # the flow that leads from where the pixel was to where it is
+        apart = ((back + returned) ** 2).sum(axis=2)
+        agrees = apart <= 0.01 * ((back**2).sum(axis=2) + (returned**2).sum(axis=2)) + 0.5
+        edge = sum((np.gradient(back[..., part], axis=along) ** 2 for part in (0, 1) for along in (0, 1)), np.zeros(()))
+        agrees &= edge <= 0.01 * (back**2).sum(axis=2) + 0.002
+        agrees &= ((there >= 0) & (there <= (width - 1, height - 1))).all(axis=2)
+    difference = ((now - warp(before, back)) ** 2).sum(axis=2)
+    return back, agrees, (agrees * np.exp(-ALPHA * difference)).astype(np.float32)
 
 
 def warp(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """h w c in [0, 1], each pixel taken from where `flow` (h w 2, x y) points, by Lanczos' kernel: a frame that is moved
-    on and on keeps 96 % of its sharpness, where linear interpolation leaves 63 % and cubic adds 14 %."""
+    """h w c in [0, 1], each pixel taken from where `flow` (h w 2, x y) points, by Lanczos' kernel: what is moved on
+    and on keeps 96 % of its sharpness by it, where linear interpolation leaves 63 % and cubic adds 14 %."""
     return np.clip(_remap(frame, _at(flow), fine=True), 0, 1)
 
 
@@ -135,7 +137,8 @@ def _remap(values: np.ndarray, places: np.ndarray, fine: bool = False) -> np.nda
     import cv2
 
     kernel = cv2.INTER_LANCZOS4 if fine else cv2.INTER_LINEAR
-    moved = cv2.remap(values, places, None, kernel, borderMode=cv2.BORDER_REPLICATE)
+    unused = np.empty(0, np.float32)  # `places` has both coordinates
+    moved = cv2.remap(values, places, unused, kernel, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32).reshape(*places.shape[:2], -1)  # OpenCV drops a single channel
 
 
@@ -146,12 +149,13 @@ def _flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     height, width = a.shape[:2]
     scale = min(1.0, FLOW_SIDE / max(height, width))
     size = max(FLOW_LEAST, round(width * scale)), max(FLOW_LEAST, round(height * scale))
-    grey = [np.rint(255 * frame.mean(axis=2)).astype(np.uint8) for frame in (a, b)]
+    grey_a, grey_b = (np.rint(255 * frame.mean(axis=2)).astype(np.uint8) for frame in (a, b))
     if scale < 1:
-        grey = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in grey]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+        grey_a, grey_b = (np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA)) for grey in (grey_a, grey_b))
+    start = np.zeros((*grey_a.shape, 2), np.float32)
+    flow = np.asarray(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey_a, grey_b, start))
     if scale < 1:
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+        flow = np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR))
         flow = flow * np.array([width / size[0], height / size[1]], np.float32)
     return np.asarray(flow, np.float32)
 

@@ -152,6 +152,8 @@ def _kind(path: Path, container: Any, stream: Any, first: Any) -> Kind:
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     turned, managed = turn_of(first)[0], is_wide(first)
+    # AVI has no time stamps, and FFmpeg's guess of the first counts the decoder's delay
+    unstamped = first.pts is None or container.format.name == "avi"
     colours = sum(not part.is_alpha for part in first.format.components)
     return Kind(
         CONTAINERS.get(path.suffix.lower(), "mp4").upper(),
@@ -162,10 +164,7 @@ def _kind(path: Path, container: Any, stream: Any, first: Any) -> Kind:
         fps=float(rate),
         info={
             "source": path,
-            # AVI has no time stamps, and FFmpeg's guess of the first counts the decoder's delay
-            "start": Fraction(0)
-            if first.pts is None or container.format.name == "avi"
-            else first.pts * first.time_base,
+            "start": Fraction(0) if unstamped else first.pts * first.time_base,
             "period": 1 / rate,
             "time_base": Fraction(stream.time_base),
             "aspect": 1 / aspect if turned else aspect,

@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import nn
 
 from i2i.data import Fractions, PairedData, UnpairedData, has
-from i2i.engine.game import Player
 from i2i.engine.schedule import Phase
 from i2i.engine.settings import Settings
 from i2i.errors import UserError
@@ -41,10 +40,6 @@ class Imported(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.generator = recipe.generator.build(recipe.channels.a, recipe.channels.b)
-
-    def players(self, recipe: Recipe) -> dict[str, Player]:
-        """Nobody plays."""
-        return {}
 
     def product(self) -> dict[str, nn.Module]:
         """One direction: the toolkits keep a generator a file."""

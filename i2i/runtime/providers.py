@@ -23,8 +23,15 @@ from i2i.runtime.gpu import PROVIDERS, Obstacle, obstacle
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 WARNING, FATAL = 2, 4  # onnxruntime's log levels; it says WARNING unless told otherwise
 HEAVY = {"Conv", "ConvTranspose", "Gemm", "MatMul", "InstanceNormalization"}  # where the time goes
-UNREADABLE = (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented)
-FAILURES = (*UNREADABLE, state.RuntimeException, state.InvalidArgument, state.EPFail, RuntimeError, ValueError)
+UNREADABLE = (
+    state.Fail,
+    state.InvalidProtobuf,
+    state.InvalidGraph,
+    state.NoSuchFile,
+    state.NotImplemented,
+    state.InvalidArgument,
+)
+FAILURES = (*UNREADABLE, state.RuntimeException, state.EPFail, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -54,21 +61,28 @@ def open_session(
     from which onnxruntime writes to stderr. Raises UserError for a device that is unknown or does not work, with the
     reason and what to type, and for a file that is no model.
     """
-    if device not in DEVICES:
-        raise UserError(f"There is no device {device!r}.{suggest(device, DEVICES)}")
+    check(device)
     options = session_options(threads, tuning, sizes, log)
     wanted = "cuda" if device == "auto" else device
-    if wanted == "cpu":
-        return _on_cpu(file, name, options), "cpu"
-    problem = obstacle(wanted)
-    if problem is None:
-        opened = _on_gpu(file, name, wanted, options, tuning, sizes)
+    if wanted != "cpu":
+        opened = obstacle(wanted) or _on_gpu(file, name, wanted, options, tuning, sizes)
         if not isinstance(opened, Obstacle):
             return opened, wanted
-        problem = opened
-    if device == "auto":
-        return _on_cpu(file, name, options), "cpu"
-    raise UserError(
+        if device != "auto":
+            raise _refusal(device, opened)
+    return _on_cpu(file, name, options), "cpu"
+
+
+def check(device: str) -> None:
+    """Raises UserError for a device that is unknown or, as far as it shows without a model, does not work here."""
+    if device not in DEVICES:
+        raise UserError(f"There is no device {device!r}.{suggest(device, DEVICES)}")
+    if device != "auto" and (problem := obstacle(device)):
+        raise _refusal(device, problem)
+
+
+def _refusal(device: str, problem: Obstacle) -> UserError:
+    return UserError(
         f"The device {device} does not work here: {problem.reason}. {problem.remedy}. Or use --device auto; "
         f"`i2i doctor` looks at the whole machine."
     )

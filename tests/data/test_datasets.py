@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import stat
 import zipfile
 from pathlib import Path
 
@@ -165,3 +166,33 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr("i2i.data.prepare.MAX_MEMBER", 50_000)
     with pytest.raises(UserError, match="unpacks to over 50,000 bytes"):
         unzip(tmp_path / "bomb.zip", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
+def test_an_archive_brings_files_and_nothing_else(mode: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        member = zipfile.ZipInfo("a.png")
+        member.external_attr = (mode | 0o777) << 16
+        archive.writestr(member, "/etc/passwd")
+    with pytest.raises(UserError, match="link or a device"):
+        unzip(tmp_path / "bad.zip", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_names_that_differ_in_capitals_alone_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+        archive.writestr("A.PNG", b"y")
+    with pytest.raises(UserError, match="but for capitals"):
+        unzip(tmp_path / "bad.zip", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4 but no archive", None])
+def test_what_is_no_whole_archive_is_refused_in_words(damage: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 40)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + bytes(40) + whole[100:] if damage is None else damage)
+    with pytest.raises(UserError, match="not a whole zip"):
+        unzip(path, tmp_path / "folder")

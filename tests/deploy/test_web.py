@@ -19,7 +19,7 @@ from i2i.errors import UserError
 from i2i.paths import shared
 from i2i.runtime.model import Exported
 
-from .browser import PATIENCE, chromium, executable, pixels, ready, says, served, tiny
+from .browser import FLAGS, PATIENCE, WEBGPU, chromium, executable, pixels, ready, says, served, tiny
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -82,10 +82,17 @@ def context(browser: "Browser") -> "Iterator[BrowserContext]":
 
 
 @pytest.fixture(scope="module")
-def page(browser: "Browser", single: Path) -> "Iterator[Page]":
+def asked() -> list[str]:
+    """Every address that the shared page has asked for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", single: Path, asked: list[str]) -> "Iterator[Page]":
     """The single file, opened from disk with its model started: shared by the tests that leave it usable."""
     context = browser.new_context(viewport={"width": 1100, "height": 900}, has_touch=True)
     context.set_default_timeout(PATIENCE)
+    context.on("request", lambda request: asked.append(request.url))
     opened = context.new_page()
     opened.goto(single.as_uri())
     ready(opened)
@@ -245,18 +252,23 @@ def test_a_served_folder_gives_the_native_pixels_and_asks_nobody_else(
         assert {name.split("/")[-1].split("?")[0] for name, size in sizes if size == 0} >= {"model.onnx"}
 
 
-def test_a_page_from_disk_asks_for_nothing(context: "BrowserContext", single: Path) -> None:
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = context.new_page()
-    page.goto(single.as_uri())
-    ready(page)
+def test_a_page_from_disk_asks_for_nothing(page: "Page", single: Path, asked: list[str]) -> None:
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [single.as_uri()]
-    # Even a script that somebody slips in cannot send pictures away.
-    refused = page.evaluate("fetch('http://127.0.0.1:9/').then(() => '', (error) => String(error))")
-    told = page.evaluate("document.querySelector('meta[http-equiv]').content")
-    assert "Failed to fetch" in refused
-    assert "default-src 'none'" in told
+
+
+def test_even_a_script_slipped_into_the_page_cannot_send_pictures_away(page: "Page") -> None:
+    attempts = """() => {
+      const told = new Promise((refused) => addEventListener("securitypolicyviolation", refused, { once: true }));
+      ATTEMPT;
+      return told.then((event) => event.effectiveDirective);
+    }"""
+    for attempt, directive in (
+        ("fetch('http://127.0.0.1:9/').catch(() => {})", "connect-src"),
+        ("new Image().src = 'http://127.0.0.1:9/'", "img-src"),
+        ("document.head.append(Object.assign(document.createElement('script'), { src: 'http://127.0.0.1:9/' }))",
+         "script-src-elem"),
+    ):  # fmt: skip
+        assert page.evaluate(attempts.replace("ATTEMPT", attempt)) == directive
 
 
 @pytest.fixture(scope="module")
@@ -520,6 +532,21 @@ def test_a_broken_model_is_told_and_tried_again(context: "BrowserContext", site:
         assert "The model could not be started" in problem()
 
 
+def test_a_translation_that_fails_is_told_and_the_next_one_works(page: "Page", picture: Callable[..., Path]) -> None:
+    give(page, picture(40, 60))
+    page.evaluate("""() => {
+      const post = Worker.prototype.postMessage;
+      Worker.prototype.postMessage = function (message, moved) {
+        Worker.prototype.postMessage = post;
+        post.call(this, { ...message, pixels: new Uint8Array(3) }, moved);
+      };
+    }""")
+    page.set_input_files("#file", picture(64, 64))
+    says(page, "#status", "64 × 64 could not be translated")
+    translated(page)
+    assert pixels(page, "output").shape == (64, 64, 3)
+
+
 def test_pixels_that_differ_from_pythons_are_confessed(
     context: "BrowserContext", model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,6 +592,41 @@ def test_an_isolated_page_uses_threads(
         assert re.search(r"WASM on the processor, \d+ threads", page.text_content("#facts") or "")
         give(page, picture(63, 97))
         assert apart(pixels(page, "output"), native(model, picture(63, 97))) <= 1
+
+
+@pytest.mark.slow
+def test_a_long_translation_can_be_cancelled(page: "Page", picture: Callable[..., Path]) -> None:
+    page.set_input_files("#file", picture(2700, 2700))
+    says(page, "#input-size", "2700 × 2700")
+    page.click("#translate")
+    page.click("#cancel")
+    ready(page)
+    give(page, picture(40, 60))
+    assert pixels(page, "output").shape == (40, 60, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", ["auto", "webgpu"])
+def test_webgpu_gives_the_native_pixels(
+    wanted: str, single: Path, model: Path, picture: Callable[..., Path], browser: "Browser"
+) -> None:
+    """Chromium's WebGPU in software stands for a graphics card; by itself a page prefers WASM to it."""
+    context = browser.browser_type.launch(executable_path=executable(), args=[*FLAGS, *WEBGPU]).new_context()
+    page = context.new_page()
+    page.goto(single.as_uri())
+    ready(page)
+    if wanted == "webgpu":
+        page.evaluate("delete document.body.dataset.backend")
+        page.select_option("#backend", "webgpu")
+        ready(page)
+    assert page.evaluate("document.body.dataset.backend") == ("webgpu" if wanted == "webgpu" else "wasm")
+    page.check("#live")
+    page.set_input_files("#file", picture(63, 97))
+    page.click("#translate")
+    translated(page)
+    assert apart(pixels(page, "output"), native(model, picture(63, 97))) <= 1
+    assert context.browser
+    context.browser.close()
 
 
 def config_of(page: Path) -> dict[str, Any]:

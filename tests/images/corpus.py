@@ -1,6 +1,8 @@
 """One small file of each kind that can be read, made on the spot: name → bytes."""
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,9 +10,20 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from i2i.images import png
+from i2i import images
+from i2i.images import Frame, Kind, png
 
 HEIGHT, WIDTH = 13, 17  # both odd, and not the same
+
+
+Translate = Callable[..., Path]
+
+
+def frames_of(source: Path | bytes, channels: int | None = None, bits: int | None = None) -> tuple[Kind, list[Frame]]:
+    """What it is, and all its frames, in its own channels and depth unless told."""
+    with images.opened(source) as reader:
+        kind = reader.kind
+        return kind, list(reader.frames(channels or kind.channels, bits or (16 if kind.bits > 8 else 8)))
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -57,7 +70,7 @@ def corpus() -> dict[str, bytes]:
     words = PngInfo()
     words.add_text("Comment", "words " * 40, zip=True)
     words.add_itxt("Title", "Überschrift")
-    notes = {"icc_profile": profile, "exif": exif, "dpi": (72, 144)}
+    notes = {"icc_profile": profile, "exif": exif.tobytes(), "dpi": (72, 144)}
 
     made = {
         "grey.png": encoded(grey),
@@ -126,7 +139,5 @@ def corpus() -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    from i2i import images
-
     for name, data in corpus().items():
         print(name, len(data), images.opened(data).kind)

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_what_is_kept_is_kept_but_for_orientation_and_preview(name: str, tmp_pat
         assert picture.info["Comment"].startswith("words")
 
 
+def test_a_compressed_tiff_keeps_its_place_on_earth(tmp_path: Path) -> None:
+    exif = Image.open(io.BytesIO(CORPUS["colour.jpg"])).info["exif"]
+    data = encoded(Image.new("RGB", (4, 4)), "TIFF", exif=exif)
+    with images.opened(data) as reader:
+        kind = replace(reader.kind, info=reader.kind.info | {"compression": "tiff_lzw"})
+        with images.writer(tmp_path / "x.tif", kind, metadata="keep") as writer:
+            writer.add(next(reader.frames(3)))
+    assert Image.open(tmp_path / "x.tif").getexif().get_ifd(0x8825)[1] == "N"
+
+
 def test_the_preview_inside_exif_does_not_show_the_untranslated_picture(tmp_path: Path) -> None:
     preview = encoded(Image.new("RGB", (8, 8), (1, 2, 3)), "JPEG")
     first = struct.pack("<HHHI4s", 1, 0x010E, 2, 4, b"abc\0") + struct.pack("<I", 26)
@@ -155,7 +166,7 @@ def test_notes_of_deep_files_are_kept_or_dropped(tmp_path: Path) -> None:
         translated(data, tmp_path / "x.tif", metadata=choice)
         with tifffile.TiffFile(tmp_path / "x.tif") as opened:
             tags = opened.pages[0].tags
-            assert (tags["ImageDescription"].value == "a scan" if choice == "keep" else "ImageDescription" not in tags)
+            assert tags["ImageDescription"].value == "a scan" if choice == "keep" else "ImageDescription" not in tags
             assert "Software" not in tags or choice == "keep"
             assert [tags[name].value[0] / tags[name].value[1] for name in ("XResolution", "YResolution")] == [300, 200]
 

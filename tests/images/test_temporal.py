@@ -28,7 +28,7 @@ def shot(
     frames: int, velocity: tuple[float, float], thing: bool = True, noise: float = 12
 ) -> tuple[Video, Video, Video]:
     """(sources, translations without flicker, the same with): a camera that pans by `velocity` pixels a frame, and a
-    thing of 40 × 40 pixels that crosses the scene by 3. The translation's texture is not the source's, it moves along."""
+    thing of 40 × 40 pixels that crosses the scene by 3. A translation has a texture of its own, which moves along."""
     height, width = 128, 160
     far = texture(1, 328, 360, 2.0) * 35 + 128, texture(2, 328, 360, 1.5) * 45 + 120
     near = texture(5, 40, 40, 2.5) * 30 + 200, texture(6, 40, 40, 1.5) * 30 + 60
@@ -36,9 +36,8 @@ def shot(
     for t in range(frames):
         shift = np.array([[1, 0, -50 - velocity[0] * t], [0, 1, -50 - velocity[1] * t]], np.float32)
         pair = [cv2.warpAffine(part, shift, (width, height), flags=cv2.INTER_CUBIC) for part in far]
-        if thing:
-            for frame, part in zip(pair, near, strict=True):
-                frame[40:80, 10 + 3 * t : 50 + 3 * t] = part
+        for frame, part in zip(pair, near, strict=True):
+            frame[40:80, 10 + 3 * t : 50 + 3 * t] = part
         shimmer = np.random.default_rng(t).normal(0, noise, pair[1].shape)
         for video, frame in zip(made, (*pair, pair[1] + shimmer), strict=True):
             video.append(pixels(frame))
@@ -94,13 +93,14 @@ def test_what_moves_along_with_the_source_does_not_flicker() -> None:
 def test_the_flow_is_the_motion_and_what_was_hidden_is_not_trusted() -> None:
     sources, _, _ = shot(2, (1.5, 0))
     before, now = (frame / np.float32(255) for frame in sources)
-    flow, trusted = motion(before, now)
+    flow, trusted, visible = motion(before, now)
     far = np.zeros((128, 160), bool)
     far[8:-8, 70:-8] = True
     assert np.abs(flow[far] - (1.5, 0)).mean() < 0.1  # the camera pans right: a pixel was further right before
     assert trusted[far].mean() > 0.97
     assert np.abs(flow[50:70, 20:45] - (-3, 0)).mean() < 0.3
-    assert not trusted[42:78, 10:12].any()  # the thing has just left it
+    assert visible[far].mean() > 0.9
+    assert visible[40:80, 10:13].mean() < 0.2  # the thing has just left it
     assert not trusted[:, -1:].any()  # it has just come into view
 
 
@@ -173,7 +173,7 @@ def test_there_are_no_ghosts() -> None:
     wake = (slice(40, 80), slice(10, 10 + 3 * 11))  # all that it has crossed and left
     ghost = np.abs(result[-1][wake].astype(float) - steady[-1][wake]).mean()
     assert ghost < 3
-    assert np.abs(plain[-1][wake].astype(float) - steady[-1][wake]).mean() > 20
+    assert np.abs(plain[-1][wake].astype(float) - steady[-1][wake]).mean() > 15
 
 
 def test_nothing_is_carried_over_a_cut() -> None:
@@ -197,13 +197,13 @@ def test_what_changes_size_or_is_tiny_is_no_trouble() -> None:
 
 def test_large_frames_are_followed_on_smaller_ones() -> None:
     large = pixels(texture(1, 64, 1200, 6) * 40 + 128)
-    flow, _ = motion(large[:, 8:] / np.float32(255), large[:, :-8] / np.float32(255))
+    flow, _, _ = motion(large[:, 8:] / np.float32(255), large[:, :-8] / np.float32(255))
     assert np.abs(flow[8:-8, 40:-40] - (-8, 0)).mean() < 0.3
 
 
 def test_wrong_requests_are_told() -> None:
     for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(UserError, match="from 0 .* to 1"):
+        with pytest.raises(UserError, match=r"from 0 .* to 1"):
             Smoother(strength)
     with pytest.raises(ValueError, match="expected uint8 or uint16"):
         Smoother(0.5)(np.zeros((8, 8, 3)), np.zeros((8, 8, 3)))

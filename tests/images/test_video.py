@@ -12,6 +12,7 @@ from PIL import Image
 from i2i.errors import UserError
 from i2i.images import video, video_frames
 from i2i.images.media import Frame, Kind
+
 from .clips import av, clip, error_of, packets, passed_on, scene, seen, stamps_of
 
 RNG = np.random.default_rng(0)

@@ -38,7 +38,6 @@ def test_it_has_nothing_to_train() -> None:
     told = settings()
     assert (told.data, told.schedule) == (None, ())
     assert recipe.phases(MODELS[Recipe]) == []
-    assert Imported(told).players(told) == {}
     for key, value in {"schedule": [{"phase": "adversarial", "steps": 1}], "data": {"layout": "mixture"}}.items():
         with pytest.raises(UserError, match=rf"recipe\.imported\.{key}"):
             settings(**{key: value})
