@@ -177,6 +177,17 @@ def test_code_in_any_of_the_five_pickles_of_the_old_format_is_not_run(place: int
     refused(Path("g.pth"))
 
 
+KEYS = [b"N", b"](K\x01X\x01\x00\x00\x00ae", b"]q\x00h\x00a", b"](}e", b"]" + b"]" * 99_000 + b"a" * 99_000, b"]"]
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=["none", "mixed", "itself", "a dict", "deep", "empty"])
+def test_the_old_formats_list_of_storages_is_that_of_its_weights(keys: bytes) -> None:
+    raw = io.BytesIO(saved({"w": torch.zeros(2)}, old=True).read_bytes())
+    starts = [[raw.tell(), [*pickletools.genops(raw)]][0] for _ in range(5)]
+    Path("g.pth").write_bytes(raw.getvalue()[: starts[4]] + b"\x80\x02" + keys + b"." + raw.read())
+    refused(Path("g.pth"), "its list of storages")
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_bare_pickle_of_any_protocol_is_not_run(protocol: int) -> None:
     Path("g.pth").write_bytes(pickle.dumps(Payload(), protocol))
@@ -329,6 +340,7 @@ def test_a_name_in_the_file_cannot_take_over_the_terminal(name: str) -> None:
     refused(saved({name: torch.zeros(1)}))
     refused(saved({name: [name]}))
     refused(saved(weights() | {name: torch.zeros(1)}))
+    refused(safetensors({name: tensor([2], 0, 8), f"{name}b": tensor([2], 4, 12)}, bytes(12)))
     refused(with_pickle(b"\x80\x02c" + name.encode("ascii", "ignore").replace(b"\n", b"") + b"\nsystem\n."))
 
 
@@ -416,16 +428,20 @@ def test_a_hostile_header_is_told_and_costs_nothing(parts: tuple[Any, ...]) -> N
     refused(path)
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        {"a": tensor([0, 2**60], 0, 0)},  # nothing at all, of a huge shape
-        {"model.1.weight": tensor([2, 3, 7, 7], 0, 294, "U8")},
-        {"model.1.weight": tensor([2, 3, 7, 7], 0, 588, "I16")},
-    ],
-)
-def test_weights_of_no_network_of_ours_are_told(header: dict[str, Any]) -> None:
-    refused(safetensors(header, bytes(max(told["data_offsets"][1] for told in header.values()))), "uint8|int16|another")
+def test_nothing_at_all_of_a_huge_shape_is_another_network() -> None:
+    refused(safetensors({"a": tensor([0, 2**60], 0, 0)}), "another network")
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.bool, torch.float8_e4m3fn, torch.complex64])
+def test_weights_are_numbers_that_a_network_computes_in(kind: torch.dtype) -> None:
+    """Converted, bytes would become four times as many."""
+    save_file({key: tensor.to(kind) for key, tensor in weights().items()}, "g.safetensors")
+    refused(Path("g.safetensors"), f"has weights of {kind}. Expected: torch.bfloat16, torch.float16")
+
+
+def test_a_header_longer_than_any_generators_is_not_read() -> None:
+    path = safetensors({"__metadata__": {"long": "x" * 2 * MIB}, "w": tensor([1], 0, 4)}, bytes(4))
+    refused(path, r"has a header of 2,097,\d\d\d bytes; at most 1,048,576")
 
 
 def test_a_name_twice_is_refused_in_others_weights() -> None:

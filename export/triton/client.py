@@ -1,4 +1,4 @@
-"""python client.py picture.jpg translated.png [http://127.0.0.1:8000]        needs: pip install numpy pillow"""
+"""python client.py MODEL picture.jpg translated.png [http://127.0.0.1:8000]        needs: pip install numpy pillow"""
 
 import json
 import sys
@@ -8,25 +8,20 @@ import numpy as np
 from PIL import Image, ImageOps
 
 
-def translate(picture: np.ndarray, server: str) -> np.ndarray:
-    """uint8 height × width × $inputs → uint8 height × width × $outputs, by the KServe v2 protocol with binary data."""
-    header = {
-        "inputs": [
-            {
-                "name": "$input",
-                "shape": [1, *picture.shape],
-                "datatype": "UINT8",
-                "parameters": {"binary_data_size": picture.nbytes},
-            }
-        ],
-        "outputs": [{"name": "$output", "parameters": {"binary_data": True}}],
-    }
-    told = json.dumps(header).encode()
-    request = urllib.request.Request(
-        f"{server}/v2/models/$name/infer",
-        told + picture.tobytes(),
-        {"Inference-Header-Content-Length": str(len(told)), "Content-Type": "application/octet-stream"},
-    )
+def translate(picture: Image.Image, model: str) -> np.ndarray:
+    """The translation, uint8 height × width × channels, by the model at this address; KServe's v2 protocol, binary."""
+    with urllib.request.urlopen(model, timeout=60) as response:
+        told = json.load(response)
+    tensor, result = told["inputs"][0], told["outputs"][0]
+    x = np.array(picture.convert("L" if tensor["shape"][3] == 1 else "RGB"))
+    x = x.reshape(1, picture.height, picture.width, tensor["shape"][3])
+    described = {"name": tensor["name"], "shape": x.shape, "datatype": "UINT8"}
+    described["parameters"] = {"binary_data_size": x.nbytes}
+    wanted = {"name": result["name"], "parameters": {"binary_data": True}}
+    header = json.dumps({"inputs": [described], "outputs": [wanted]}).encode()
+    request = urllib.request.Request(f"{model}/infer", header + x.tobytes())
+    request.add_header("Inference-Header-Content-Length", str(len(header)))
+    request.add_header("Content-Type", "application/octet-stream")
     with urllib.request.urlopen(request, timeout=60) as response:
         body, length = response.read(), int(response.headers["Inference-Header-Content-Length"])
     shape = json.loads(body[:length])["outputs"][0]["shape"]
@@ -34,6 +29,8 @@ def translate(picture: np.ndarray, server: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    source, target, server = (*sys.argv[1:3], sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:8000")
-    picture = np.array(ImageOps.exif_transpose(Image.open(source)).convert("$mode"))
-    Image.fromarray(np.squeeze(translate(picture.reshape(*picture.shape[:2], $inputs), server))).save(target)
+    name, source, target = sys.argv[1:4]
+    server = sys.argv[4] if len(sys.argv) > 4 else "http://127.0.0.1:8000"
+    picture = ImageOps.exif_transpose(Image.open(source))
+    pixels = translate(picture, f"{server}/v2/models/{name}")
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(target)

@@ -37,6 +37,7 @@ const engine = {
     }
     this.worker = made;
     this.facts = await this.ask("load", { ...parts, wanted, check: { ...check, ...pictures } });
+    if (!(made instanceof Worker)) this.facts.notes.push("no worker could be started: the page stands still meanwhile");
     return this.facts;
   },
 
@@ -61,7 +62,7 @@ const stopped = () => new DOMException("stopped", "AbortError");
 
 function worker(url, owner) {
   return new Promise((resolve, reject) => {
-    const made = new Worker(url, { type: "module" });
+    const made = new Worker(url);
     made.onmessage = ({ data }) => (data.ready ? resolve(made) : owner.hear(data));
     made.onerror = (event) => {
       reject(new Error(event.message)); // before it was ready: it cannot start
@@ -72,6 +73,6 @@ function worker(url, owner) {
 
 // The same engine without a thread of its own: the page stands still while it works, but it works.
 async function inPage(url, owner) {
-  const { answer } = await import(url);
-  return { postMessage: (message) => answer(message, (reply) => owner.hear(reply)), terminate() {} };
+  await import(url);
+  return { postMessage: (message) => self.answerInPage(message, (reply) => owner.hear(reply)), terminate() {} };
 }

@@ -1,5 +1,6 @@
 // The model and its runtime, in a Web Worker, or in the page itself where a worker cannot start.
 // A message {id, call, ...arguments} is answered by {id, result} or {id, error}.
+// No module: in a page from disk, browsers start only plain scripts as workers. These may still import what they hold.
 
 let ort, weights, session, backend;
 
@@ -81,7 +82,7 @@ function words(error) {
   return error?.message || String(error);
 }
 
-export async function answer({ id, call, ...rest }, reply) {
+async function answer({ id, call, ...rest }, reply) {
   try {
     const result = await calls[call](rest);
     reply({ id, result }, result.pixels ? [result.pixels.buffer] : []);
@@ -93,4 +94,6 @@ export async function answer({ id, call, ...rest }, reply) {
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) {
   self.onmessage = ({ data }) => answer(data, (message, moved) => self.postMessage(message, moved));
   self.postMessage({ ready: true });
+} else {
+  self.answerInPage = answer;
 }

@@ -6,7 +6,7 @@ const NAMES = { webgpu: "WebGPU on the graphics card", wasm: "WASM on the proces
 
 let name = "drawing"; // of the picture, for the download
 let busy = false;
-let again = false; // something has changed during a translation
+let again = false; // something has changed during a translation, or before the model was there
 let parts; // a promise of what the engine is made of; kept, so that starting it again fetches nothing
 let pace = Infinity; // milliseconds a pixel, from the last translation
 
@@ -89,6 +89,7 @@ function answered(result) {
 // A blank sheet has no translation worth showing: it divides by its own contrast, of which there is none.
 function unanswered() {
   again = false;
+  say("");
   output.hidden = true;
   byId("waiting").hidden = false;
   byId("download").disabled = true;
@@ -195,18 +196,22 @@ function ready(facts) {
       return pair;
     }),
   );
+  const first = !document.body.dataset.backend; // later starts follow a failure, which must not come again by itself
   document.body.dataset.backend = facts.backend;
   if (facts.difference > config.check.tolerance)
-    say(`Careful: here the model's pixels differ from Python's by up to ${facts.difference} of 255.`, true);
-  byId("live").checked = pace * config.crop ** 2 < 700;
-  if (byId("live").checked) pictureChanged();
+    problem(
+      "The pixels differ from Python's",
+      `On a test picture, this browser's translation is up to ${facts.difference} of 255 away from Python's. ` +
+        "What you see may be wrong; try another choice of what it runs on, or another browser.",
+    );
+  if (first) byId("live").checked = pace * config.crop ** 2 < 700;
+  if (first) pictureChanged();
+  else if (again) translate();
 }
 
 async function translate() {
-  if (busy || !engine.running) {
-    again = busy;
-    return;
-  }
+  again = busy || !engine.running; // then it is done afterwards
+  if (again) return;
   busy = true;
   const [width, height, empty] = [input.width, input.height, isBlank(input)];
   const began = performance.now();
@@ -228,10 +233,7 @@ async function translate() {
   byId("cancel").hidden = true;
   document.body.classList.remove("busy");
   busy = false;
-  if (again) {
-    again = false;
-    translate();
-  }
+  if (again && engine.running) translate();
 }
 
 function failed(error, width, height) {

@@ -19,7 +19,7 @@ THREADS = 4  # of an instance on a CPU
 BODY = 2**26  # bytes of a request that Triton takes unless told otherwise
 USUAL = 512 * 512  # pixels of the pictures that the memory limit is for, in a full batch
 GIB = 2**30
-TEXTS = ("Containerfile", "README.md", "client.py", "kubernetes.yaml", "kserve.yaml")
+TEXTS = ("Containerfile", "README.md", "kubernetes.yaml", "kserve.yaml")
 SCALING = {  # by the part that is busy
     False: (
         "- {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}",
@@ -28,8 +28,8 @@ SCALING = {  # by the part that is busy
     True: (
         "- {type: Pods, pods: {metric: {name: nv_inference_pending_request_count}, "
         'target: {type: AverageValue, averageValue: "4"}}}',
-        "Pods are added while more than 4 requests wait on each. The autoscaler learns that from Triton's metrics, for\n"
-        "which the cluster needs the Prometheus adapter; a GPU's load does not show in the CPU's.",
+        "Pods are added while more than 4 requests wait on each: a GPU's load does not show in the CPU's. The number\n"
+        "is one of Triton's metrics, and the cluster needs the Prometheus adapter to see it.",
     ),
 }
 
@@ -69,7 +69,6 @@ def triton(
         "type": "TYPE_UINT8",
         "inputs": card.inputs,
         "outputs": card.outputs,
-        "mode": {1: "L", 3: "RGB"}.get(card.inputs, "RGB"),
         "max_batch": max_batch,
         "queue": queue,
         "timeout_ms": timeout_ms,
@@ -91,6 +90,7 @@ def triton(
     words["processor"] = _filled("gpu.pbtxt" if gpus else "cpu.pbtxt", words).rstrip()
     _write(out / "models" / name / "1" / "model.onnx", model.read_bytes())
     _write(out / "models" / name / "config.pbtxt", _filled("config.pbtxt", words).encode())
+    _write(out / "client.py", _template("client.py").encode())
     for text in TEXTS:
         _write(out / text, _filled(text, words).encode())
     return out
@@ -117,7 +117,11 @@ def _check_place(out: Path, name: str, force: bool) -> None:
 
 
 def _filled(template: str, words: Mapping[str, object]) -> str:
-    return Template((shared("export") / "triton" / template).read_text("utf-8")).substitute(words)
+    return Template(_template(template)).substitute(words)
+
+
+def _template(name: str) -> str:
+    return (shared("export") / "triton" / name).read_text("utf-8")
 
 
 def _write(path: Path, content: bytes) -> None:

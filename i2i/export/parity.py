@@ -18,7 +18,7 @@ import torch
 
 from i2i import images
 from i2i.errors import UserError
-from i2i.export.graph import TOP, WHOLE, Pixels, Sample, Traced, Translate, rounded
+from i2i.export.graph import TOP, Pixels, Sample, Traced, Translate, rounded
 from i2i.export.play import played
 from i2i.paths import shared
 

@@ -118,12 +118,13 @@ def _unzipped(archive: zipfile.ZipFile, most: int) -> dict[str, Tensor]:
         return _loaded(plain)
 
 
-def _row(path: Path, _: int) -> dict[str, Tensor]:
+def _row(path: Path, _most: int) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = io.BytesIO(file.read(DESCRIPTION))
         *_, tree, keys = (pickles.read(head) for _ in range(5))  # magic number, version, machine, weights, their order
         storages = {stored.storage.key: stored.storage for _, stored in pickles.tensors(tree)}
-        if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+        named = isinstance(keys, list) and all(type(key) is str for key in keys)
+        if not named or sorted(keys) != sorted(storages):
             raise UserError("is damaged: its list of storages is not that of its weights")
         needed = head.tell() + sum(8 + storage.bytes for storage in storages.values())  # each behind its length
         if needed != (size := file.seek(0, io.SEEK_END)):
@@ -140,7 +141,7 @@ def _loaded(file: BinaryIO) -> dict[str, Tensor]:
     return found
 
 
-def _safetensors(path: Path, _: int) -> dict[str, Tensor]:
+def _safetensors(path: Path, _most: int) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -60,17 +60,18 @@ class Card:
 class Exported:
     """`model(picture)`: h w c → h w o, in the type the model was exported for; float32 models take values in [-1, 1].
 
-    `device`: auto, cpu, cuda or tensorrt; `.device` is what it got. Raises UserError for a file that cannot be read, is
-    not an exported i2i model, and for a device that does not work.
+    `device`: auto, cpu, cuda or tensorrt; `.device` is what it got. `name` is what errors call a model given as bytes.
+    Raises UserError for a file that cannot be read, is not an exported i2i model, and for a device that does not work.
     """
 
-    def __init__(self, file: Path | bytes, device: str = "auto", *, threads: int | None = None) -> None:
-        name = "this model" if isinstance(file, bytes) else str(file)
+    def __init__(
+        self, file: Path | bytes, device: str = "auto", *, threads: int | None = None, name: str = "this model"
+    ) -> None:
+        name = name if isinstance(file, bytes) else str(file)
         self.session, self.device = open_session(file, name, device, threads=threads)
         self.card = Card.read(self.session.get_modelmeta().custom_metadata_map, name)
         self.dtype = DTYPES[self.card.pixels]
         self.inputs, self.outputs = self.card.inputs, self.card.outputs
-        self._input, self._output = self.session.get_inputs()[0].name, self.session.get_outputs()[0].name
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """h w c → h w o. Raises UserError for another type or number of channels, and for an empty picture."""
@@ -80,6 +81,8 @@ class Exported:
 
     def run(self, pictures: np.ndarray) -> np.ndarray:
         """n h w c → n h w o; all pictures of a batch have one size. Raises as calling does."""
+        if self.card.task != "translate":
+            raise UserError("this model makes pictures from noise and cannot translate.")
         shape = pictures.shape
         if pictures.ndim != 4 or shape[3] != self.inputs or 0 in shape or pictures.dtype != self.dtype:
             raise UserError(
@@ -88,16 +91,35 @@ class Exported:
             )
         channels_first = self.card.pixels == "float32"  # the layout of networks, for whoever feeds them directly
         x = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2) if channels_first else pictures)
-        y = self._run(x)
+        y = self._run({"picture": x}, f"{shape[2]}×{shape[1]}")
         return y.transpose(0, 2, 3, 1) if channels_first else y
 
-    def _run(self, x: np.ndarray) -> np.ndarray:
+    def sample(self, noise: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Noise n z float32, and where the model is conditional labels n int64 → pictures n h w o uint8.
+
+        Raises UserError for other shapes and types, and for a model that translates.
+        """
+        if self.card.task != "sample":
+            raise UserError("this model translates pictures and draws none from noise.")
+        given = {"noise": noise} if labels is None else {"noise": noise, "label": labels}
+        expected = {
+            each.name: ((len(noise), *each.shape[1:]), np.dtype(np.float32 if each.name == "noise" else np.int64))
+            for each in self.session.get_inputs()
+        }
+        got = {name: (values.shape, values.dtype) for name, values in given.items()}
+        if got != expected or noise.size == 0:
+            told = ["; ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in e.items()) for e in (expected, got)]
+            raise UserError(f"expected {told[0]}, got {told[1]}.")
+        return self._run(
+            {name: np.ascontiguousarray(values) for name, values in given.items()}, f"{len(noise)} of them"
+        )
+
+    def _run(self, given: dict[str, np.ndarray], size: str) -> np.ndarray:
         try:
-            (y,) = self.session.run([self._output], {self._input: x})
+            (y,) = self.session.run(None, given)
         except ort.capi.onnxruntime_pybind11_state.RuntimeException as problem:
             words = " ".join(str(problem).split())
-            if "allocate" in words or "memory" in words:
-                h, w = x.shape[1:3]
-                raise UserError(f"{w}×{h} is too large for this machine's memory; give a smaller --memory.") from None
+            if "alloc" in words or "memory" in words:
+                raise UserError(f"{size} is too large for this machine's memory; give a smaller --memory.") from None
             raise UserError(f"the model cannot be run on this picture: {words[:300]}") from None
         return np.asarray(y)

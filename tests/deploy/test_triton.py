@@ -114,7 +114,7 @@ def test_tensorrt_is_off_and_valid_when_its_signs_are_removed(gpu_kit: Path) -> 
     written = text(gpu_kit, "models/sketch2photo/config.pbtxt")
     (engine,) = parsed(written.replace("#| ", "")).optimization.execution_accelerators.gpu_execution_accelerator
     assert engine.name == "tensorrt"
-    assert engine.parameters["trt_profile_max_shapes"] == "picture:8x1024x1024x3"
+    assert engine.parameters["precision_mode"] == "FP16"
 
 
 def test_warm_up_is_a_picture_that_the_model_takes(kit: Path) -> None:
@@ -145,17 +145,20 @@ def test_nothing_is_left_to_fill_in(kit: Path, gpu_kit: Path) -> None:
 def test_the_client_gives_what_the_model_gives(kit: Path, photograph: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(photograph).save(tmp_path / "in.png")
     with served(kit / "models") as server:
-        command = [sys.executable, str(kit / "client.py"), str(tmp_path / "in.png"), str(tmp_path / "out.png"), server]
-        subprocess.run(command, check=True)
+        files = [str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+        subprocess.run([sys.executable, str(kit / "client.py"), "sketch2photo", *files, server], check=True)
     native = Exported(kit / "models/sketch2photo/1/model.onnx", device="cpu")(photograph)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), native)
 
 
 def curls(kit: Path) -> list[list[str]]:
     """The arguments of the guide's curl commands."""
-    blocks = re.findall(r"```\n(.*?)```", text(kit, "README.md"), re.DOTALL)
-    commands = re.findall(r"^curl .*?(?=^\S+ |\Z)", "\n".join(blocks), re.DOTALL | re.MULTILINE)
-    return [shlex.split(command)[1:] for command in commands]
+    blocks = re.findall(r"```\n(curl.*?)```", text(kit, "README.md"), re.DOTALL)
+    commands: list[list[str]] = []
+    for word in shlex.split("\n".join(blocks)):
+        commands += [[]] if word in ("curl", "python") else []
+        commands[-1].append(word)
+    return [command for command in commands if command[0] == "curl"]
 
 
 def test_the_guides_requests_are_answered(kit: Path) -> None:
@@ -164,7 +167,7 @@ def test_the_guides_requests_are_answered(kit: Path) -> None:
         for arguments in (ready, model):
             (url,) = [argument for argument in arguments if argument.startswith("http")]
             assert urllib.request.urlopen(url.replace("http://127.0.0.1:8000", server)).status == 200
-        url, body = infer[0], infer[infer.index("-d") + 1]
+        url, body = infer[1], infer[infer.index("-d") + 1]
         request = urllib.request.Request(url.replace("http://127.0.0.1:8000", server), body.encode())
         answer = json.load(urllib.request.urlopen(request))["outputs"][0]
     given = json.loads(body)["inputs"][0]

@@ -252,6 +252,10 @@ def test_a_served_folder_gives_the_native_pixels_and_asks_nobody_else(
         assert {name.split("/")[-1].split("?")[0] for name, size in sizes if size == 0} >= {"model.onnx"}
 
 
+def test_the_model_runs_beside_the_page_and_not_in_it(page: "Page") -> None:
+    assert len(page.workers) == 1  # so buttons and strokes go on during a translation
+
+
 def test_a_page_from_disk_asks_for_nothing(page: "Page", single: Path, asked: list[str]) -> None:
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [single.as_uri()]
 
@@ -543,6 +547,7 @@ def test_a_translation_that_fails_is_told_and_the_next_one_works(page: "Page", p
     }""")
     page.set_input_files("#file", picture(64, 64))
     says(page, "#status", "64 × 64 could not be translated")
+    page.click("#translate")  # as soon as the model is there again
     translated(page)
     assert pixels(page, "output").shape == (64, 64, 3)
 
@@ -554,8 +559,8 @@ def test_pixels_that_differ_from_pythons_are_confessed(
     monkeypatch.setattr(Exported, "__call__", lambda self, picture: honest(self, picture) ^ 32)
     page = context.new_page()
     page.goto(web(model, tmp_path / "page.html", title="t").as_uri())
-    page.wait_for_selector("#status.bad")
-    assert "differ from Python's by up to 32 of 255" in page.inner_text("#status")
+    says(page, "#problem", "up to 32 of 255 away from Python's")
+    assert page.is_visible("#problem")
 
 
 def test_a_title_stays_a_title(context: "BrowserContext", site: Path, model: Path, tmp_path: Path) -> None:
@@ -573,9 +578,11 @@ def test_without_workers_the_page_does_the_work_itself(
     context: "BrowserContext", single: Path, model: Path, picture: Callable[..., Path]
 ) -> None:
     page = context.new_page()
-    page.add_init_script("window.Worker = function () { throw new Error('no workers here'); }")
+    page.add_init_script("window.Worker = class { constructor() { throw new Error('no workers here'); } }")
     page.goto(single.as_uri())
     ready(page)
+    assert page.workers == []
+    assert "no worker could be started" in (page.text_content("#facts") or "")
     give(page, picture(63, 97))
     assert apart(pixels(page, "output"), native(model, picture(63, 97))) <= 1
 
@@ -620,10 +627,11 @@ def test_webgpu_gives_the_native_pixels(
         page.select_option("#backend", "webgpu")
         ready(page)
     assert page.evaluate("document.body.dataset.backend") == ("webgpu" if wanted == "webgpu" else "wasm")
-    page.check("#live")
+    page.uncheck("#live")
     page.set_input_files("#file", picture(63, 97))
+    says(page, "#input-size", "97 × 63")
     page.click("#translate")
-    translated(page)
+    says(page, "#output-size", "97 × 63")
     assert apart(pixels(page, "output"), native(model, picture(63, 97))) <= 1
     assert context.browser
     context.browser.close()

@@ -1,4 +1,4 @@
-"""A small Triton of our own: KServe's v2 protocol on 127.0.0.1, for one model repository, strict where Triton is strict.
+"""A small Triton of our own: KServe's v2 protocol on 127.0.0.1, for a model repository, strict where Triton is strict.
 
 It reads config.pbtxt by Triton's own schema, and refuses what does not agree with it.
 """
@@ -45,6 +45,21 @@ class Model:
         self.session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         expect(self.config.name == folder.name, "the model's name is not its folder's")
 
+    def described(self) -> dict[str, Any]:
+        """The answer to GET /v2/models/NAME."""
+        tensors = {
+            key: [
+                {
+                    "name": tensor.name,
+                    "datatype": schema.DataType.Name(tensor.data_type).removeprefix("TYPE_"),
+                    "shape": [-1, *tensor.dims],
+                }
+                for tensor in told
+            ]
+            for key, told in (("inputs", self.config.input), ("outputs", self.config.output))
+        }
+        return {"name": self.config.name, "versions": ["1"], "platform": "onnxruntime_onnx", **tensors}
+
     def read(self, request: dict[str, Any], binary: bytes) -> np.ndarray:
         """The one input tensor of a request."""
         (described,) = request["inputs"]
@@ -85,9 +100,10 @@ def served(repository: Path) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = {"/v2/health/ready", "/v2/health/live", *(f"/v2/models/{name}" for name in models)}
-            known |= {f"/v2/models/{name}/ready" for name in models}
-            self.answer(200 if self.path in known else 404, b"{}")
+            known: dict[str, object] = {"/v2/health/ready": {}, "/v2/health/live": {}}
+            known |= {f"/v2/models/{name}/ready": {} for name in models}
+            known |= {f"/v2/models/{name}": model.described() for name, model in models.items()}
+            self.answer(200 if self.path in known else 404, json.dumps(known.get(self.path)).encode())
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -113,7 +129,7 @@ def served(repository: Path) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
