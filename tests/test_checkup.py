@@ -103,7 +103,7 @@ def test_the_probe_is_a_convolution_with_ones() -> None:
 
 def test_a_device_that_computes_wrongly_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe.probe("cpu") == {"works": True}
-    monkeypatch.setattr(probe, "run", lambda session, device, x: np.zeros((1, 1, 1, 2)))
+    monkeypatch.setattr(probe, "run", lambda session, device, feeds: np.zeros((1, 1, 1, 2)))
     assert probe.probe("cpu")["works"] is False
 
 

@@ -134,8 +134,8 @@ async function take(blob, called) {
 // Asks whether a picture that is too large may be made smaller.
 function agreed(bitmap, width, height) {
   byId("large-text").textContent =
-    `It has ${bitmap.width} × ${bitmap.height} pixels. Here, this model can translate about ` +
-    `${(limit() / 1e6).toFixed(1)} million pixels at once: ${width} × ${height} of this picture.`;
+    `It has ${bitmap.width} × ${bitmap.height} pixels, and this model can translate about ` +
+    `${(limit() / 1e6).toFixed(1)} million at once here. Scaled down it would have ${width} × ${height}.`;
   const dialog = byId("large");
   dialog.returnValue = "no";
   dialog.showModal();
@@ -205,8 +205,8 @@ function ready(facts) {
         "What you see may be wrong; try another choice of what it runs on, or another browser.",
     );
   if (first) byId("live").checked = pace * config.crop ** 2 < 700;
-  if (first) pictureChanged();
-  else if (again) translate();
+  const quick = pace * input.width * input.height < 3000;
+  if (again || (first && quick && !isBlank(input))) translate(); // the first example, without being asked
 }
 
 async function translate() {
@@ -223,7 +223,7 @@ async function translate() {
   try {
     const result = await engine.run(toModel(input), height, width);
     if (empty || !isBlank(input)) answered(result); // else it was cleared meanwhile
-    pace = result.ms / (width * height);
+    if (width * height >= 2 ** 12) pace = result.ms / (width * height); // a small one tells of the start alone
     say([`${width} × ${height} in ${duration(result.ms)}`, NAMES[result.backend], result.note].filter(Boolean).join(" · "));
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled.");
@@ -306,7 +306,10 @@ function offer(examples) {
     const button = Object.assign(document.createElement("button"), { type: "button", title: label });
     const picture = Object.assign(new Image(), { src, alt: `example ${label}`, loading: "lazy" });
     button.append(picture);
-    button.addEventListener("click", async () => take(await (await fetch(src)).blob(), label));
+    button.addEventListener("click", async () => {
+      await take(await (await fetch(src)).blob(), label);
+      byId("after").scrollIntoView({ block: "nearest" });
+    });
     byId("examples").lastElementChild.append(button);
   }
 }

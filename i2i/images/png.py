@@ -7,10 +7,10 @@ Legend: h height, w width, k samples of a pixel: 1 grey, 2 with alpha, 3 colour,
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -109,16 +109,17 @@ def decode_deep(file: IO[bytes]) -> np.ndarray:
     return array
 
 
-def quietly(decode):  # type: ignore[no-untyped-def]
+def quietly(decode: Callable[[], Any]) -> Any:
     """Call an OpenCV decoder without its warnings: what is wrong is told by us, once."""
     import cv2
 
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, and 5
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)  # silent
     try:
         return decode()
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

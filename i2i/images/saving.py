@@ -45,6 +45,8 @@ class PictureWriter:
             many = f"{kind.frames} frames" if kind.frames else "a video"
             raise UserError(f"{path}: {self.format} holds one picture, and this is {many}. Use one of: {names}")
         self.bits = kind.bits if self.format == "TIFF" else min(kind.bits, 16) if self.format in DEEP else 8
+        if self.format == "PNG" and kind.frames != 1:
+            self.bits = 8  # as animated PNGs are read
         self.atomic = Atomic(path, force)
         self.encoder: Encoder | None = None
         self.shape: tuple[int, ...] | None = None

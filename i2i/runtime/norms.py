@@ -1,12 +1,13 @@
 """Instance norms that take their statistics from outside: surgery on an exported graph, for the work in tiles.
 
 An instance norm looks at the whole picture (Ulyanov et al. 2016, equation 3). Tiles that are normalised one by one get
-another contrast each, and their seams show. So each InstanceNormalization becomes what a batch norm is at test,
+another contrast each, and their seams show. So for tiles each norm becomes what a batch norm is at test,
 
     y = γ (x - μ) / √(σ² + ε) + β,
 
-with μ and σ² as inputs of the graph. They come from all tiles, and are the same for all.
-Shapes: n tiles, c channels (or groups, where a group norm was exported as an instance norm of its groups), h w sizes.
+with one μ and one σ² for all tiles of a picture. A group norm is exported as the instance norm of its groups, and
+becomes the same. Batch norms with running statistics know nothing of the picture and are left alone.
+Shapes: n pictures, c channels or groups.
 """
 
 from collections.abc import Sequence
@@ -14,148 +15,123 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-CORE, SIDES = "core", "sides"  # int64 (2, 2): first row and column, and those behind the last; (2): height and width
+EPSILON = 1e-5  # of an InstanceNormalization that does not tell its own
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A graph whose norms are open."""
+class Statistics:
+    """Of one norm: μ and σ², c float32 each."""
 
-    model: onnx.ModelProto
-    channels: tuple[int, ...]  # of each norm
-    raw: str  # the value before it is rounded and laid out as pixels: n c h w; the output of a float32 model
-
-    @property
-    def means(self) -> list[str]:
-        return [f"mean.{k}" for k in range(len(self.channels))]
-
-    @property
-    def variances(self) -> list[str]:
-        return [f"variance.{k}" for k in range(len(self.channels))]
-
-    @property
-    def told(self) -> list[str]:
-        """The outputs that tell the statistics of a tile's core."""
-        return [f"told.{name}" for name in (*self.means, *self.variances)]
+    mean: np.ndarray
+    variance: np.ndarray
 
 
-def opened(model: onnx.ModelProto) -> Opened:
-    """The graph with statistics as inputs, and with those of a core as outputs.
+def count(model: onnx.ModelProto) -> int:
+    """How many norms of a graph look at the whole picture."""
+    return sum(node.op_type == "InstanceNormalization" for node in model.graph.node)
 
-    `told.mean` is E[x - μ], `told.variance` E[(x - μ)²] with the μ that was given: numbers that stay exact in 32 bits
-    while μ is near.
+
+def tell(model: onnx.ModelProto) -> list[str]:
+    """Changes a graph so that it tells what its norms see; returns the new outputs' names, a mean and a variance each.
+
+    The variance is that of the differences from the mean: E[x²] - E[x]² in 32 bits would lose what is small.
     """
-    return _surgery(model, given=True)
+    makers, constants = _makers(model), _constants(model)
+    nodes: list[NodeProto] = []
+    names: list[str] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type == "InstanceNormalization":
+            x, mean, variance = node.input[0], f"mean.{len(names) // 2}", f"variance.{len(names) // 2}"
+            flat = x in makers and makers[x].op_type == "Reshape"  # n groups rest, where others are n c h w
+            axes = "tiles.flat" if flat else "tiles.map"
+            if _half(node, constants):
+                nodes.append(_node("Cast", [x], f"{mean}.x", to=TensorProto.FLOAT))
+                x = f"{mean}.x"
+            nodes += [
+                _node("ReduceMean", [x, axes], f"{mean}.kept", keepdims=1),
+                _node("Sub", [x, f"{mean}.kept"], f"{mean}.away"),
+                _node("Mul", [f"{mean}.away", f"{mean}.away"], f"{mean}.squares"),
+                _node("Squeeze", [f"{mean}.kept", axes], mean),
+                _node("ReduceMean", [f"{mean}.squares", axes], variance, keepdims=0),
+            ]
+            names += [mean, variance]
+    _put(model, nodes)
+    axes_of = {"tiles.map": [0, 2, 3], "tiles.flat": [0, 2]}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(axes, np.int64), name) for name, axes in axes_of.items()
+    )
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in names)
+    return names
 
 
-def pooled(model: onnx.ModelProto) -> Opened:
-    """The graph that normalises a batch of tiles by what they have in common, and tells it: mean and variance."""
-    return _surgery(model, given=False)
-
-
-def norms(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    return [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
-
-
-def _surgery(source: onnx.ModelProto, given: bool) -> Opened:
-    model = onnx.ModelProto()
-    model.CopyFrom(source)
-    graph = model.graph
-    makers = {out: node for node in graph.node for out in node.output}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    nodes: list[onnx.NodeProto] = []
-    channels: list[int] = []
-    for node in graph.node:
+def settle(model: onnx.ModelProto, statistics: Sequence[Statistics]) -> None:
+    """Changes a graph so that its norms use these statistics, one for each in the order of the graph."""
+    constants = _constants(model)
+    nodes: list[NodeProto] = []
+    known = iter(enumerate(statistics))
+    for node in model.graph.node:
         if node.op_type != "InstanceNormalization":
             nodes.append(node)
             continue
-        k = len(channels)
-        channels.append(constants[node.input[1]].dims[0])
-        nodes += _open_norm(node, k, makers, constants, given)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    rounds = [node for node in nodes if node.op_type == "Round"]
-    raw = rounds[-1].input[0] if rounds else graph.output[0].name
-    result = Opened(model, tuple(channels), raw)
-    if rounds:
-        graph.output.append(helper.make_tensor_value_info(raw, TensorProto.FLOAT, [None] * 4))
-    if channels:
-        graph.initializer.extend(_constants())
-        if given:
-            graph.input.extend(
-                helper.make_tensor_value_info(f"{name}.{k}", TensorProto.FLOAT, [c])
-                for k, c in enumerate(channels)
-                for name in ("mean", "variance")
-            )
-            graph.input.append(helper.make_tensor_value_info(CORE, TensorProto.INT64, [2, 2]))
-            graph.input.append(helper.make_tensor_value_info(SIDES, TensorProto.INT64, [2]))
-        graph.output.extend(
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [c])
-            for name, c in zip(result.told, (*channels, *channels), strict=True)
-        )
-    return result
+        k, own = next(known)
+        given, out = list(node.input), node.output[0]
+        for name, values in ((f"mean.{k}", own.mean), (f"variance.{k}", own.variance)):
+            model.graph.initializer.append(numpy_helper.from_array(values, name))
+        half = _half(node, constants)
+        if half:  # a variance can be more than half precision holds
+            wide = [f"norm.{k}.{place}" for place in ("x", "scale", "bias")]
+            nodes += [_node("Cast", [old], new, to=TensorProto.FLOAT) for old, new in zip(given, wide, strict=True)]
+            given, out = wide, f"norm.{k}.y"
+        epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), EPSILON)
+        nodes.append(_node("BatchNormalization", [*given, f"mean.{k}", f"variance.{k}"], out, epsilon=epsilon))
+        if half:
+            nodes.append(_node("Cast", [out], node.output[0], to=TensorProto.FLOAT16))
+    _put(model, nodes)
 
 
-def _open_norm(
-    node: onnx.NodeProto,
-    k: int,
-    makers: dict[str, onnx.NodeProto],
-    constants: dict[str, TensorProto],
-    given: bool,
-) -> list[onnx.NodeProto]:
-    x, scale, bias = node.input
-    (y,) = node.output
-    maker = makers.get(x)
-    grouped = maker is not None and maker.op_type == "Reshape"  # a group norm: n c h w → n groups rest
+def unround(model: onnx.ModelProto) -> str:
+    """Changes a graph so that its only output is n c h w before it is rounded to whole numbers; returns its name.
+
+    Of a model for float32 values that is the output which it has.
+    """
+    graph = model.graph
+    rounds = [node for node in graph.node if node.op_type == "Round"]
+    if not rounds:
+        return graph.output[0].name
+    raw = rounds[-1].input[0]
+    behind = {out for out in rounds[-1].output}
     nodes = []
-    if constants[scale].data_type == TensorProto.FLOAT16:  # statistics need more
-        for name in (x, scale, bias):
-            nodes.append(_node("Cast", [name], f"{k}.full.{name}", to=TensorProto.FLOAT))
-        x, scale, bias = (f"{k}.full.{name}" for name in (x, scale, bias))
-        y = f"{k}.full.{y}"
-    axes = "axes.flat" if grouped else "axes.map"
-    mean, variance = (f"mean.{k}", f"variance.{k}") if given else (f"told.mean.{k}", f"told.variance.{k}")
-    if given:
-        source = maker.input[0] if grouped and maker is not None else x
-        if nodes and grouped:
-            nodes.append(_node("Cast", [source], f"{k}.full.{source}", to=TensorProto.FLOAT))
-            source = f"{k}.full.{source}"
-        nodes += [
-            _node("Shape", [source], f"{k}.size", start=2),
-            _node("Mul", [CORE, f"{k}.size"], f"{k}.scaled"),
-            _node("Div", [f"{k}.scaled", SIDES], f"{k}.ends"),
-            _node("Gather", [f"{k}.ends", "zero"], f"{k}.first"),
-            _node("Gather", [f"{k}.ends", "one"], f"{k}.last"),
-            _node("Slice", [source, f"{k}.first", f"{k}.last", "axes.sides"], f"{k}.cut"),
-        ]
-        core = f"{k}.cut"
-        if grouped and maker is not None:
-            nodes.append(_node("Reshape", [core, maker.input[1]], f"{k}.groups"))
-            core = f"{k}.groups"
-    else:
-        core = x
-        nodes.append(_node("ReduceMean", [core, axes], mean, keepdims=0))
-    nodes += [
-        _node("Unsqueeze", [mean, axes], f"{k}.middle"),
-        _node("Sub", [core, f"{k}.middle"], f"{k}.away"),
-        _node("Mul", [f"{k}.away", f"{k}.away"], f"{k}.squares"),
-        _node("ReduceMean", [f"{k}.squares", axes], f"told.variance.{k}", keepdims=0),
-    ]
-    if given:
-        nodes.append(_node("ReduceMean", [f"{k}.away", axes], f"told.mean.{k}", keepdims=0))
-    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-    nodes.append(_node("BatchNormalization", [x, scale, bias, mean, variance], y, epsilon=epsilon))
-    if y != node.output[0]:
-        nodes.append(_node("Cast", [y], node.output[0], to=TensorProto.FLOAT16))
-    return nodes
+    for node in graph.node:  # in the order of computing, so what hangs on the rounding comes after it
+        if node is rounds[-1] or behind & set(node.input):
+            behind |= set(node.output)
+        else:
+            nodes.append(node)
+    _put(model, nodes)
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(raw, TensorProto.FLOAT, [None] * 4))
+    return raw
 
 
-def _node(kind: str, inputs: Sequence[str], output: str, **attributes: object) -> onnx.NodeProto:
+def _half(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
+    scale = constants.get(node.input[1])
+    return scale is not None and scale.data_type == TensorProto.FLOAT16
+
+
+def _makers(model: onnx.ModelProto) -> dict[str, NodeProto]:
+    return {out: node for node in model.graph.node for out in node.output}
+
+
+def _constants(model: onnx.ModelProto) -> dict[str, TensorProto]:
+    return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def _node(kind: str, inputs: Sequence[str], output: str, **attributes: object) -> NodeProto:
     return helper.make_node(kind, inputs, [output], name=f"tiles.{output}", **attributes)
 
 
-def _constants() -> list[TensorProto]:
-    told = {"axes.map": [0, 2, 3], "axes.flat": [0, 2], "axes.sides": [2, 3], "zero": 0, "one": 1}
-    return [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in told.items()]
+def _put(model: onnx.ModelProto, nodes: Sequence[NodeProto]) -> None:
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -41,7 +41,7 @@ def probe(device: str) -> dict[str, Any]:
             return told | asdict(problem)
     try:
         session, _ = open_session(CONVOLUTION, "the probe", device, log=ERROR)
-        y = run(session, device, np.ones((1, 1, 3, 4), np.float32))
+        y = run(session, device, {"x": np.ones((1, 1, 3, 4), np.float32)})
     except UserError as error:
         return told | {"reason": str(error), "remedy": ""}
     if y.tolist() != [[[[9.0, 9.0]]]]:

@@ -91,8 +91,9 @@ def says(page: "Page", selector: str, words: str | re.Pattern[str]) -> None:
 
 
 def ready(page: "Page") -> None:
-    """The model has been loaded and compared with Python."""
+    """The model has been loaded and compared with Python, and translates after every change."""
     page.wait_for_selector("body[data-backend]", timeout=PATIENCE)
+    page.check("#live")  # a page on a busy machine may not dare
 
 
 def tiny(path: Path, inputs: int = 3, outputs: int = 3, **told: str) -> Path:

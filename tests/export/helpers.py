@@ -36,9 +36,10 @@ SAMPLERS: dict[str, tuple[Any, int]] = {
 Get = Callable[..., Any]
 
 
-def lively(network: nn.Module) -> nn.Module:
-    """Weights and statistics large enough that every layer matters to the picture."""
+def lively(spec: Any, *channels: int) -> nn.Module:
+    """The network of a spec, with weights and statistics large enough that every layer matters to the picture."""
     torch.manual_seed(0)
+    network: nn.Module = spec.build(*channels)
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if name.endswith("running_var"):
@@ -49,16 +50,17 @@ def lively(network: nn.Module) -> nn.Module:
 
 
 def translator(name: str) -> nn.Module:
+    """Always the same weights."""
     spec, inputs, outputs = TRANSLATORS[name]
-    return lively(spec.build(inputs, outputs))
+    return lively(spec, inputs, outputs)
 
 
 def sampler(name: str) -> nn.Module:
     spec, classes = SAMPLERS[name]
-    return lively(spec.build(3, 16, classes))
+    return lively(spec, 3, 16, classes)
 
 
-def photograph(h: int, w: int, channels: int = 3, place: tuple[int, int] = (300, 700)) -> np.ndarray:
+def photograph(h: int, w: int, channels: int = 3, place: tuple[int, int] = (280, 1400)) -> np.ndarray:
     """A piece of a real picture, h w channels uint8."""
     earth = images.read(Path(__file__).parents[2] / "datasets" / "earth" / "day_2048.jpg")
     top, left = place
@@ -104,4 +106,4 @@ def almost_equal(got: np.ndarray, expected: np.ndarray) -> None:
     """Whole numbers that are the rounded truth, but for one step where that lies between two."""
     assert got.shape == expected.shape
     away = np.abs(got.astype(np.float64) - expected)
-    assert away.max() < 0.5 + 0.02, away.max()
+    assert away.max() < 0.5 + 0.05, away.max()

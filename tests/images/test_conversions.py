@@ -1,6 +1,7 @@
 """Between depths, numbers of channels, transparency and paper: what a model is shown, and what a file can hold."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,33 @@ def test_a_tiff_that_no_library_at_hand_unpacks_says_what_to_do() -> None:
 def test_samples_without_an_agreed_white_are_refused(kind: type) -> None:
     with pytest.raises(UserError, match="have no agreed white; save it with 8 or 16 bits a channel"):
         images.opened(tiff(np.zeros((4, 4), kind)))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm"])
+def test_every_kind_goes_into_every_format_or_is_refused(suffix: str, same: Translate) -> None:
+    """And what has gone in looks as before: exactly, or as near as JPEG and palettes can."""
+    refused = {}
+    for name, data in CORPUS.items():
+        try:
+            path = same(data, f"{name}{suffix}")
+        except UserError as problem:
+            refused[name] = str(problem)
+            continue
+        (_, before), (kind, after) = frames_of(data, bits=8), frames_of(path, bits=8)
+        assert kind.format == images.WRITABLE[suffix]
+        assert len(before) == len(after)
+        if before[0].pixels.shape != after[0].pixels.shape:  # a GIF has no grey
+            continue
+        seen = after[0].alpha is None or after[0].alpha > 0
+        difference = np.abs(before[0].pixels.astype(int) - after[0].pixels)[seen]
+        assert difference.max() <= (1 if suffix in (".png", ".tif", ".bmp", ".ppm") else 255), name
+        if suffix in (
+            ".jpg",
+            ".gif",
+        ):  # the corpus is noise, and WebP has half of JPEG's colour here: no use to compare
+            assert difference.mean() < 40, name
+    moving = {name for name in CORPUS if images.opened(CORPUS[name]).kind.frames != 1}
+    many = {name for name in CORPUS if images.opened(CORPUS[name]).kind.channels == 5}
+    holds = images.WRITABLE[suffix]
+    assert all(re.search("holds 1 or 3 channels|holds one picture", said) for said in refused.values())
+    assert set(refused) == (set() if holds == "TIFF" else many) | (moving if holds in ("JPEG", "BMP", "PPM") else set())

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -208,12 +209,11 @@ def test_a_wrong_suffix_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_the_process_s_own_limits_and_log_levels_are_left_alone() -> None:
-    import cv2
-
-    before = Image.MAX_IMAGE_PIXELS, cv2.utils.logging.getLogLevel()
+    logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, and 5
+    before = Image.MAX_IMAGE_PIXELS, logging.getLogLevel()
     walk(CORPUS["deep_lzw.tif"])
     walk(CORPUS["deep_colour.png"])
-    assert (Image.MAX_IMAGE_PIXELS, cv2.utils.logging.getLogLevel()) == before
+    assert (Image.MAX_IMAGE_PIXELS, logging.getLogLevel()) == before
 
 
 def test_want_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import mmap
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,8 +36,8 @@ def session(exported: Path) -> ort.InferenceSession:
     return open_session(exported, "model", "cpu")[0]
 
 
-def pictures(n: int, h: int, w: int) -> np.ndarray:
-    return np.random.default_rng(h * w).integers(0, 256, (n, h, w, 3), dtype=np.uint8)
+def pictures(n: int, h: int, w: int) -> dict[str, np.ndarray]:
+    return {"picture": np.random.default_rng(h * w).integers(0, 256, (n, h, w, 3), dtype=np.uint8)}
 
 
 # Without a GPU
@@ -366,8 +367,35 @@ def test_a_coarser_grid_would_change_the_picture(session: ort.InferenceSession) 
     """Why sizes are not rounded up to 64 or 128: instance normalisation sees the padding."""
     x = pictures(1, 61, 47)
     more = ((0, 0), (0, 128 - 61), (0, 128 - 47), (0, 0))
-    coarse = binding.run(session, "cpu", np.pad(x, more, mode="edge"))[:, :61, :47]
+    coarse = binding.run(session, "cpu", {"picture": np.pad(x["picture"], more, mode="edge")})[:, :61, :47]
     assert np.abs(coarse.astype(int) - binding.run(session, "cpu", x)).max() > 5
+
+
+def test_several_inputs_and_another_type_of_output_are_bound_as_well() -> None:
+    """As a model has them that draws samples: noise and labels in, pixels out."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Gather", ["rows", "label"], ["row"]),
+        helper.make_node("Add", ["noise", "row"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["picture"], to=TensorProto.UINT8),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "sampler",
+        [
+            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["batch", 2]),
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("picture", TensorProto.UINT8, ["batch", 2])],
+        [helper.make_tensor("rows", TensorProto.FLOAT, [2, 2], [1.0, 2.0, 30.0, 40.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
+    free, _ = open_session(model, "model", "cpu")
+    sized = binding.BySize(free, lambda sizes: open_session(model, "model", "cpu", sizes=sizes)[0], "cpu")
+    feeds = {"noise": np.array([[3.0, 4.0], [5.0, 6.0]], np.float32), "label": np.array([1, 0])}
+    for compute in (partial(binding.run, free, "cpu"), partial(binding.bound_run, free, "cpu"), sized):
+        assert compute(feeds).tolist() == [[33, 44], [6, 8]]
 
 
 def test_sizes_on_one_grid_point_share_a_session_and_few_are_kept(by_size: binding.BySize) -> None:
@@ -381,7 +409,7 @@ def test_sizes_on_one_grid_point_share_a_session_and_few_are_kept(by_size: bindi
 def test_an_answer_stays_when_the_next_one_comes(by_size: binding.BySize) -> None:
     first = by_size(pictures(1, 20, 20))
     before = first.copy()
-    by_size(255 - pictures(1, 20, 20))
+    by_size({"picture": 255 - pictures(1, 20, 20)["picture"]})
     assert np.array_equal(first, before)
 
 

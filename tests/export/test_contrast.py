@@ -1,0 +1,68 @@
+"""Pictures of little contrast: a norm divides by next to nothing, and what rounding leaves behind is enlarged.
+
+One norm by itself, on values with a mean far above their spread, as convolutions make of such pictures. The last test is
+the reason why networks at rest do not use the norm they train with on a CPU.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i.export import parity
+from i2i.nets.blocks import InstanceNorm2d, norm2d
+
+from .helpers import Get, photograph, silenced, translator
+
+
+def values() -> Tensor:
+    """1 c h w around 3, with a spread of a thousandth."""
+    noise = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    return 3 + 1e-3 * noise
+
+
+def exact(x: Tensor) -> Tensor:
+    wide = x.double()
+    centred = wide - wide.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("kind", ["instance", "batch"])
+def test_norms_at_rest_are_exact_where_contrast_is_low(kind) -> None:
+    norm = norm2d(kind, 4).eval()
+    assert (norm(values()) - exact(values())).abs().max() < 1e-4
+
+
+def test_the_norm_of_training_is_not() -> None:
+    assert (F.group_norm(values(), 4) - exact(values())).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["resnet", "compact"])
+def test_graph_and_network_agree_where_contrast_is_low(traced: Get, name: str) -> None:
+    """Two neighbouring greys, in no pattern: the least that is not flat."""
+    grey = 128 + np.random.default_rng(0).integers(0, 2, (1, 64, 64, 3), dtype=np.uint8)
+    report, _ = parity.compared(traced(name), traced(name).model, [{"picture": grey}], exactly=False)
+    assert report.error < 2e-3
+    assert report.steps <= 1
+
+
+def test_one_changed_pixel_is_enough_contrast(traced: Get) -> None:
+    """Flat by itself, a picture is what rounding makes of it; with a single other pixel it is the network's again."""
+    flat = np.full((1, 64, 64, 3), 128, np.uint8)
+    flat[0, 20, 30] = 129
+    assert parity.compared(traced("resnet"), traced("resnet").model, [{"picture": flat}])[0].steps <= 1
+
+
+def test_a_network_that_normalises_as_in_training_would_not_pass(traced: Get) -> None:
+    """What the evaluation mode of our instance norm is for."""
+    net = silenced(translator("resnet"))
+    x = torch.from_numpy(photograph(64, 64, 3, (500, 900))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.inference_mode():
+        resting = net(x)
+        for layer in net.modules():
+            if isinstance(layer, InstanceNorm2d):
+                layer.train()
+        training, truth = net(x), silenced(net.eval()).double()(x.double())
+    assert (resting - truth).abs().max() < (training - truth).abs().max() / 3
+    assert isinstance(net, nn.Module)
