@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -184,14 +184,17 @@ def export(
     precision: str = "fp32",
     pixels: str = "uint8",
     calibrate: str | Path | None = None,
+    title: str | None = None,
+    examples: str | Path | None = None,
     force: bool = False,
 ) -> tuple[Path, Report | None]:
     """Writes a model (name, run folder, file) for other machines: returns where it is, and how far it is from its torch
     form; None for a model that draws samples.
 
     `to`: onnx, one file; triton, a repository for a server; web, a page that needs no server (`out` ends in .html: one
-    file). `precision`: fp32, fp16 or int8, which is fitted to the pictures of `calibrate`, the training pictures if
-    None. Raises UserError, and leaves nothing, when the exported model gives other pictures.
+    file) with a `title` and the pictures of `examples` to try. `precision`: fp32, fp16 or int8, which is fitted to the
+    pictures of `calibrate`, the training pictures if None. Raises UserError, and leaves nothing, when the exported model
+    gives other pictures.
     """
     for word, known in ((to, FORMS), (precision, get_args(exporting.Precision)), (pixels, get_args(exporting.Pixels))):
         if word not in known:
@@ -200,12 +203,17 @@ def export(
     target = Path(out) if out else Path(name if to != "onnx" else f"{name}.onnx")
     if target.exists() and not force:
         raise UserError(f"{target} exists already. Choose another name, or allow replacing it with --force.")
-    pictures = [job[0] for job in plan([calibrate], Path())] if calibrate else []
     with tempfile.TemporaryDirectory() as folder:
         file = target if to == "onnx" else Path(folder) / "model.onnx"
         report = exporting.export(
-            model, file, direction=direction, precision=precision, pixels=pixels, calibrate=pictures, force=force
-        )  # type: ignore[arg-type]
+            model,
+            file,
+            direction=direction,
+            precision=cast(exporting.Precision, precision),
+            pixels=cast(exporting.Pixels, pixels),
+            calibrate=_pictures(calibrate),
+            force=force,
+        )
         if to == "triton":
             from i2i.deploy.triton import triton
 
@@ -213,8 +221,13 @@ def export(
         elif to == "web":
             from i2i.deploy.web import web
 
-            web(file, target, title=name, force=force)
+            web(file, target, title=title or name, examples=_pictures(examples), force=force)
     return target, report
+
+
+def _pictures(given: str | Path | None) -> list[Path]:
+    """The pictures of a folder, a file or a pattern."""
+    return [source for source, _ in plan([given], Path()) if images.is_picture(source)] if given else []
 
 
 def sample(

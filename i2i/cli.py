@@ -149,6 +149,8 @@ def export(
     pixels: Annotated[str, typer.Option(help="What it takes: uint8, uint16, or float32 in NCHW.")] = "uint8",
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
     calibrate: Annotated[Path | None, typer.Option(help="Pictures for int8 [default: the training ones].")] = None,
+    title: Annotated[str | None, typer.Option(help="Of the page [default: NAME].")] = None,
+    examples: Annotated[Path | None, typer.Option(help="Pictures that the page offers to try.")] = None,
     force: Force = False,
 ) -> None:
     """Export a model that is proven to give the same picture, for any size.
@@ -158,8 +160,9 @@ def export(
     from i2i import api
 
     path, report = api.export(
-        model, out, to=to, precision=precision, pixels=pixels, direction=direction, calibrate=calibrate, force=force
-    )
+        model, out, to=to, precision=precision, pixels=pixels, direction=direction, calibrate=calibrate, title=title,
+        examples=examples, force=force,
+    )  # fmt: skip
     say(f"{path}" if report is None else f"{path}\n{report.line()}")
 
 

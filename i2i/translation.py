@@ -21,6 +21,7 @@ from i2i.errors import UserError, suggest
 from i2i.images.media import Frame, Kind, Reader
 from i2i.plan import plan
 from i2i.runtime import Exported, tiles
+from i2i.runtime.providers import check, note
 
 QUIET = Console(quiet=True)
 HANDS = 2  # threads that read and write; the model itself uses all cores
@@ -57,6 +58,7 @@ def load(
 ) -> Exported:
     """A translator, `translator(picture)`, from a model's name, run folder or file. `direction`: `a2b` unless given, or
     `b2a` if it has it; `device`: auto, cpu, cuda or tensorrt; `pixels`: uint8, uint16 or float32. Raises UserError."""
+    check(device)
     path = store.find(model)
     if path.suffix == ".onnx":
         opened = Exported(path, device)
@@ -155,6 +157,8 @@ class Models:
     def __init__(self, name: str | Path, direction: str | None, device: str, console: Console) -> None:
         self.name, self.direction, self.device, self.console = name, direction, device, console
         self.lock, self.loaded = Lock(), {"uint8": load(name, direction=direction, device=device, console=console)}
+        if told := note(device, self.loaded["uint8"].device):
+            console.print(told, style="dim", highlight=False)
         card = self.loaded["uint8"].card
         if card.pixels == "float32":
             raise UserError(f"{name} takes float32 values, which no picture file has. Export it without --pixels.")

@@ -76,9 +76,9 @@ def gate(traced: Traced, model: onnx.ModelProto, precision: str, feeds: Sequence
 def compared(traced: Traced, model: onnx.ModelProto, feeds: Sequence[Feed], exactly: bool = True) -> tuple[Report, int]:
     """The report on these inputs, and the number of the worst of them.
 
-    torch's own rounding must not be held against the graph: its group norm on a CPU, E[x²] - E[x]² in single precision,
-    is up to 1e-2 wrong on pictures of little contrast. So where the two differ by more than is allowed, and `exactly`
-    is asked for, the network in double precision says what is right.
+    torch's own rounding must not be held against the graph: its group norm of what lies as n h w c in a CPU's memory,
+    E[x²] - E[x]² in single precision, is off by a tenth on pictures of little contrast. So where the two differ by more
+    than is allowed, and `exactly` is asked for, the network in double precision says what is right.
     """
     module = traced.module
     half = TOP[module.pixels] / 2 if module.pixels in TOP else None  # of the range of whole numbers; None for floats

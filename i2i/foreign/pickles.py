@@ -167,7 +167,7 @@ def _called(name: str, arguments: tuple[Any, ...]) -> Any:
 def tensors(tree: Any) -> Iterator[tuple[str, Stored]]:
     """The tensors of a state dict by name; UserError for anything else."""
     if not isinstance(tree, dict):
-        raise UserError(f"holds no weights by name, as a state_dict() does, but a {type(tree).__name__}")
+        raise UserError(f"holds no weights by name, as a state_dict() does, but one {type(tree).__name__}")
     for name, value in tree.items():
         if not isinstance(value, Stored):
             raise UserError(

@@ -19,7 +19,7 @@ class Atomic:
 
     def __init__(self, path: Path, force: bool) -> None:
         self.path, self.force = path, force
-        self.temporary = path.parent / f".{path.name[:100]}.{secrets.token_hex(4)}.tmp"
+        self.temporary = path.parent / f".{secrets.token_hex(8)}.tmp"  # of its own, for the longest name leaves no room
 
     def __enter__(self) -> IO[bytes]:
         if self.path.exists() and not self.force:

@@ -21,8 +21,8 @@ MICROSECONDS = 1_000_000  # the unit of a container's times
 
 
 def opened(path: str | Path) -> "Reading":
-    """The video in a file, looked at as far as its first frame. Raises UserError for what is missing, damaged, too
-    large, or has no moving picture in it.
+    """The video in a file, looked at as far as its first frame. Raises UserError for what is missing, too large, or has
+    no moving picture in it; `frames` also for damage, as far as the decoder notices, and for what is cut short.
 
     Of several picture tracks the main one is read (never a cover). Time stamps become durations: what the frames
     before it last, plus `kind.info["start"]`, is when a frame is shown.
@@ -124,6 +124,7 @@ class Reading:
         if context.width * context.height > MAX_PIXELS:
             size = f"{context.width}×{context.height}"
             raise UserError(f"frames of {size} are more than the {MAX_PIXELS:,} pixels that are read; make it smaller")
+        context.options["max_pixels"] = str(MAX_PIXELS)  # a file may lie about its size, and change it on the way
         return stream
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:

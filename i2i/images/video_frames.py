@@ -48,8 +48,7 @@ def open_input(av: Any, path: Path) -> Any:
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file",
-        "max_pixels": str(MAX_PIXELS),  # for the decoders: a stream may lie about its size
-        "err_detect": "explode",  # rather than to paint over what is missing
+        "max_pixels": str(MAX_PIXELS),  # for the first look at its streams
     }
     # `file:` keeps names such as `http:x.mp4` and `concat:a|b.mp4` from being more than names.
     return av.open(f"file:{path}", options=options, metadata_errors="replace")

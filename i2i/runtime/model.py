@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from i2i.errors import UserError
-from i2i.runtime.providers import open_session
+from i2i.runtime.binding import runner
+from i2i.runtime.providers import Tuning, open_session
 
 FORMAT = "1"
 DTYPES: dict[str, type[np.generic]] = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
@@ -65,12 +66,26 @@ class Exported:
     """
 
     def __init__(
-        self, file: Path | bytes, device: str = "auto", *, threads: int | None = None, name: str = "this model"
+        self,
+        file: Path | bytes,
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        name: str = "this model",
+        tuning: Tuning = Tuning(),
     ) -> None:
         name = name if isinstance(file, bytes) else str(file)
-        self.session, self.device = open_session(file, name, device, threads=threads)
+        self.session, self.device = open_session(file, name, device, threads=threads, tuning=tuning)
         self.card = Card.read(self.session.get_modelmeta().custom_metadata_map, name)
         self.dtype = DTYPES[self.card.pixels]
+        self._compute = runner(
+            self.session,
+            self.device,
+            lambda sizes: open_session(file, name, self.device, threads=threads, tuning=tuning, sizes=sizes)[0],
+            multiple=self.card.multiple,
+            minimum=self.card.minimum,
+            graphs=tuning.graphs,
+        )
         self.inputs, self.outputs = self.card.inputs, self.card.outputs
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
@@ -116,10 +131,9 @@ class Exported:
 
     def _run(self, given: dict[str, np.ndarray], size: str) -> np.ndarray:
         try:
-            (y,) = self.session.run(None, given)
-        except ort.capi.onnxruntime_pybind11_state.RuntimeException as problem:
+            return self._compute(given)
+        except (state.RuntimeException, state.EPFail, state.Fail) as problem:
             words = " ".join(str(problem).split())
             if "alloc" in words or "memory" in words:
                 raise UserError(f"{size} is too large for this machine's memory; give a smaller --memory.") from None
             raise UserError(f"the model cannot be run on this picture: {words[:300]}") from None
-        return np.asarray(y)

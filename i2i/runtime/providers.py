@@ -38,10 +38,10 @@ FAILURES = (*UNREADABLE, state.RuntimeException, state.EPFail, RuntimeError, Val
 class Tuning:
     """What may be traded for speed. The defaults keep to the numbers of the exported model."""
 
-    tf32: bool = False  # CUDA: factors of 10 bits, 1e-3 away from the numbers that the export has proved
+    tf32: bool = False  # CUDA: factors rounded to 10 bits, where the export has proved an error of 1e-4
     fp16: bool = False  # TensorRT: layers in half precision where that is faster
     graphs: bool = False  # cuda and tensorrt: a run is recorded once a size, then started as a whole
-    spin: bool = True  # CPU: threads wait awake. A server with several clients is twice as fast without
+    spin: bool = True  # CPU: threads wait awake, and take the cores from each other where several clients are served
 
 
 def open_session(

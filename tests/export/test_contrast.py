@@ -1,13 +1,14 @@
 """Pictures of little contrast: a norm divides by next to nothing, and what rounding leaves behind is enlarged.
 
-One norm by itself, on values with a mean far above their spread, as convolutions make of such pictures. The last test is
-the reason why networks at rest do not use the norm they train with on a CPU.
+torch's group norm on a CPU takes the variance of a tensor that lies as n h w c in memory (a picture turned to n c h w
+does) as E[x²] - E[x]²: where the mean is far above the spread nothing is left of it. So networks at rest do not use it
+for their instance norm, and where they have group norm the gate asks the network in double precision.
 """
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from i2i.export import parity
@@ -29,13 +30,16 @@ def exact(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["instance", "batch"])
-def test_norms_at_rest_are_exact_where_contrast_is_low(kind) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_norms_at_rest_are_exact_where_contrast_is_low(kind, layout) -> None:
     norm = norm2d(kind, 4).eval()
-    assert (norm(values()) - exact(values())).abs().max() < 1e-4
+    assert (norm(values().to(memory_format=layout)) - exact(values())).abs().max() < 1e-4
 
 
-def test_the_norm_of_training_is_not() -> None:
-    assert (F.group_norm(values(), 4) - exact(values())).abs().max() > 1e-3
+def test_the_norm_of_training_is_not_if_channels_come_last() -> None:
+    assert (F.group_norm(values(), 4) - exact(values())).abs().max() < 1e-4
+    last = values().to(memory_format=torch.channels_last)
+    assert (F.group_norm(last, 4) - exact(values())).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["resnet", "compact"])
@@ -57,7 +61,7 @@ def test_one_changed_pixel_is_enough_contrast(traced: Get) -> None:
 def test_a_network_that_normalises_as_in_training_would_not_pass(traced: Get) -> None:
     """What the evaluation mode of our instance norm is for."""
     net = silenced(translator("resnet"))
-    x = torch.from_numpy(photograph(64, 64, 3, (500, 900))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    x = torch.from_numpy(photograph(64, 64, 3, (300, 700))).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.inference_mode():
         resting = net(x)
         for layer in net.modules():
@@ -65,4 +69,3 @@ def test_a_network_that_normalises_as_in_training_would_not_pass(traced: Get) ->
                 layer.train()
         training, truth = net(x), silenced(net.eval()).double()(x.double())
     assert (resting - truth).abs().max() < (training - truth).abs().max() / 3
-    assert isinstance(net, nn.Module)

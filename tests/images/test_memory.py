@@ -12,10 +12,11 @@ from i2i import images
 from i2i.images import Frame, Kind
 
 WALK = """
-import json, resource, sys
+import json, re, sys
 from i2i import images
 import cv2, tifffile
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# not ru_maxrss: that of a new process begins with its parent's
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
 before, told = peak(), {}
 with images.opened(sys.argv[1]) as reader, images.writer(sys.argv[2], reader.kind) as writer:
     told["opened"] = peak() - before
@@ -46,6 +47,7 @@ def use(folder: Path, name: str, side: int) -> dict[str, int]:
 def check(told: dict[str, int], name: str) -> None:
     print(name, {key: f"{value / 2**20:.0f} MB" for key, value in told.items()})
     assert told["opened"] < MARGIN
+    assert told["read"] > told["pixels"]  # else something is wrong with the measure
     assert told["read"] < MOST[name] * told["pixels"] + MARGIN
     assert told["written"] < MOST[name] * told["pixels"] + MARGIN
 
@@ -53,7 +55,7 @@ def check(told: dict[str, int], name: str) -> None:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.png", "deep.png"])
+@pytest.mark.parametrize("name", ["x.jpg", "x.tif"])
 def test_a_picture_takes_little_more_memory_than_its_pixels(name: str, tmp_path: Path) -> None:
     check(use(tmp_path, name, 3072), name)
 

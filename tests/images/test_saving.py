@@ -76,3 +76,9 @@ def test_wrong_frames_are_the_caller_s_fault(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write '\.xyz'"):
         images.writer(tmp_path / "x.xyz", Kind("PNG", 4, 4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    name = "ü" * 125 + ".png"  # 254 bytes
+    save(tmp_path / name, Kind("PNG", 4, 4), Frame(np.zeros((4, 4, 3), np.uint8)))
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -54,9 +54,10 @@ def test_colours_are_what_the_standard_says(matrix: int, full: bool, tmp_path: P
     assert np.abs(seen(path)[0].pixels - expected).max() <= 1.5  # 1 of FFmpeg's, and half of rounding
 
 
-def test_ten_bits_are_rounded_for_some_and_kept_for_others(tmp_path: Path) -> None:
-    frame, expected = yuv(1, False, depth=10)
-    tags = {"colorspace": 1, "color_range": 1}
+@pytest.mark.parametrize("full", [False, True])
+def test_ten_bits_are_rounded_for_some_and_kept_for_others(full: bool, tmp_path: Path) -> None:
+    frame, expected = yuv(1, full, depth=10)
+    tags = {"colorspace": 1, "color_range": 2 if full else 1}
     path = clip(tmp_path / "a.mkv", [frame], "libx264", "yuv444p10le", options={"qp": "0"}, tags=tags)
     assert np.abs(seen(path)[0].pixels - expected).max() <= 1.5
     deep = seen(path, bits=16)[0].pixels
@@ -353,7 +354,8 @@ def test_metadata_goes_unless_kept(tmp_path: Path) -> None:
         assert out.metadata["location"].startswith("+48.1372")
 
 
-def test_the_same_translation_is_the_same_file(tmp_path: Path) -> None:
-    source = clip(tmp_path / "a.mp4", [scene(n) for n in range(5)], sounds=["aac"])
-    one, two = (passed_on(source, tmp_path / name).read_bytes() for name in ("b.mp4", "c.mp4"))
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_same_translation_is_the_same_file(suffix: str, tmp_path: Path) -> None:
+    source = clip(tmp_path / f"a{suffix}", [scene(n) for n in range(5)], sounds=["aac"])
+    one, two = (passed_on(source, tmp_path / f"{name}{suffix}").read_bytes() for name in "bc")
     assert one == two

@@ -41,9 +41,11 @@ def broken(path: Path, how: str) -> Path:
     elif how == "text":
         path.write_text("not a video\n")
     elif how == "playlist":
-        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n")
+        clip(path.with_name("other.mp4"), noise(3))
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nother.mp4\n#EXT-X-ENDLIST\n")
     elif how == "concat":
-        path.write_text("ffconcat version 1.0\nfile /etc/passwd\n")
+        clip(path.with_name("other.mp4"), noise(3))
+        path.write_text("ffconcat version 1.0\nfile other.mp4\n")
     elif how == "sound":
         with av.open(str(path), "w") as out:
             play(av, out, out.add_stream("aac", rate=48000, layout="stereo"), np.zeros(9000, np.float32))
@@ -67,7 +69,7 @@ def test_what_is_no_whole_video_is_told_and_nothing_is_left(how: str, tmp_path: 
         passed_on(path, tmp_path / "out.mp4")
     expected = {"sound": "only audio", "header": "End of file", "folder": "a folder", "missing": "no such file"}
     assert expected.get(how, "damaged") in str(told.value)
-    assert {file.name for file in tmp_path.iterdir()} <= {"a.mp4"}
+    assert {file.name for file in tmp_path.iterdir()} <= {"a.mp4", "other.mp4"}
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".mp4"])
