@@ -193,8 +193,8 @@ def export(
 
     `to`: onnx, one file; triton, a repository for a server; web, a page that needs no server (`out` ends in .html: one
     file) with a `title` and the pictures of `examples` to try. `precision`: fp32, fp16 or int8, which is fitted to the
-    pictures of `calibrate`, the training pictures if None. Raises UserError, and leaves nothing, when the exported model
-    gives other pictures.
+    pictures of `calibrate`, the training pictures if None. Raises UserError, and leaves nothing, when the exported
+    model gives other pictures.
     """
     for word, known in ((to, FORMS), (precision, get_args(exporting.Precision)), (pixels, get_args(exporting.Pixels))):
         if word not in known:
