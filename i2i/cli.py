@@ -83,6 +83,7 @@ def translate(
     metadata: Annotated[str, typer.Option(help="drop or keep what a camera wrote: place, time, model.")] = "drop",
     memory: Annotated[float, typer.Option(min=0.05, help="GB for the network; larger pictures go in tiles.")] = 1.0,
     smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
+    max_pixels: Annotated[int, typer.Option(help="Files that claim more are not read.")] = 2**28,
     force: Force = False,
 ) -> None:
     """Translate pictures and videos. Each comes back in the size and the format it was given.
@@ -93,7 +94,7 @@ def translate(
 
     results = translation.translate(
         inputs, model, out, direction=direction, device=device, quality=quality, metadata=metadata,
-        memory=int(memory * 1e9), smooth=smooth, force=force, console=console(),
+        memory=int(memory * 1e9), smooth=smooth, max_pixels=max_pixels, force=force, console=console(),
     )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:

@@ -45,6 +45,7 @@ class How:
     metadata: Literal["drop", "keep"] = "drop"
     memory: int = tiles.MEMORY
     smooth: float = 0.0
+    max_pixels: int = images.MAX_TRANSLATED
     force: bool = False
 
 
@@ -97,6 +98,7 @@ def translate(
     metadata: str = "drop",
     memory: int = tiles.MEMORY,
     smooth: float = 0.0,
+    max_pixels: int = images.MAX_TRANSLATED,
     force: bool = False,
     console: Console = QUIET,
 ) -> list[Translated]:
@@ -105,14 +107,15 @@ def translate(
 
     `out`: a folder, or with one input file a name, whose suffix then says the format. `quality`: JPEG's, WebP's and
     videos', 1 to 100. `metadata`: what cameras write is dropped or kept. `memory`: bytes for activations; larger
-    pictures are cut into tiles. `smooth`: from 0 to 1, how much flicker of videos is averaged away. Files that cannot
+    pictures are cut into tiles. `smooth`: from 0 to 1, how much flicker of videos is averaged away. `max_pixels`: what
+    claims to have more is not read. Files that cannot
     be read or written are reported in the result; an existing target is left alone unless `force`. Raises UserError
     when nothing can start.
     """
     jobs = plan(inputs, Path(out))
     if metadata not in ("drop", "keep"):
         raise UserError(f"--metadata {metadata}: expected drop or keep.")
-    how = How(quality, metadata, memory, smooth, force)  # type: ignore[arg-type]
+    how = How(quality, metadata, memory, smooth, max_pixels, force)  # type: ignore[arg-type]
     models = Models(model, direction, device, console)
     results: list[Translated] = []
     written: deque[tuple[Path, Path, Future[None]]] = deque()
@@ -179,7 +182,7 @@ def _opened(source: Path, target: Path, models: Models, how: How) -> tuple[Kind,
     """A still picture's one frame, or the open file of what has more of them."""
     if target.exists() and not how.force:
         raise UserError(f"{target} exists; use --force to overwrite it")
-    reader = images.opened(source)
+    reader = images.opened(source, how.max_pixels)
     try:
         runner, bits = models.of(reader.kind)
         if reader.kind.frames != 1:

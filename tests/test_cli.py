@@ -21,7 +21,7 @@ from i2i.models import MODELS
 SURFACE = {
     "train": {"RECIPE", "-o", "--run", "--set", "--device", "--name", "--seeds"},
     "translate": {"INPUTS", "--model", "--out", "-o", "--direction", "--device", "--quality", "--metadata", "--memory",
-                  "--smooth", "--force"},
+                  "--smooth", "--max-pixels", "--force"},
     "sample": {"--model", "-o", "--out", "--count", "--seed", "--device", "--force"},
     "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
     "export": {"--model", "--out", "-o", "--to", "--precision", "--pixels", "--direction", "--calibrate", "--title",

@@ -26,7 +26,7 @@ from i2i.files import atomically
 from i2i.paths import shared
 from i2i.runtime.model import Exported
 
-SCRIPTS = ("assets.js", "client.js", "picture.js", "drawing.js", "page.js")  # one script, in this order
+SCRIPTS = ("assets.js", "client.js", "picture.js", "drawing.js", "stage.js", "page.js")  # one script, in this order
 JS, WASM = "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"
 NOTICES = "ThirdPartyNotices.txt"
 MOST_EMBEDDED = 2**28  # bytes of a model in a single file; browsers end at some 500 MB of text

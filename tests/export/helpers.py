@@ -24,7 +24,8 @@ TRANSLATORS: dict[str, tuple[Any, int, int]] = {
     ),
     "resnet": (ResnetSpec(blocks=2, width=8), 3, 3),
     "resnet, group, blur, bilinear": (
-        ResnetSpec(blocks=1, width=8, norm="group", downsample="blur", upsample="bilinear-conv", padding="replicate"), 3, 1
+        ResnetSpec(blocks=1, width=8, norm="group", downsample="blur", upsample="bilinear-conv", padding="replicate"),
+        3, 1
     ),
     "compact": (CompactSpec(blocks=1, width=4), 3, 3),
 }  # fmt: skip

@@ -55,7 +55,12 @@ def test_any_size_gives_what_the_network_gives(traced: Get, name: str, h: int, w
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_one_pixel_is_translated(traced: Get, name: str) -> None:
     """Padded by itself it is flat, where instance norm has nothing but rounding to enlarge: see the next test."""
-    assert run(traced(name).model, photograph(1, 1, TRANSLATORS[name][1])[None]).shape == (1, 1, 1, TRANSLATORS[name][2])
+    assert run(traced(name).model, photograph(1, 1, TRANSLATORS[name][1])[None]).shape == (
+        1,
+        1,
+        1,
+        TRANSLATORS[name][2],
+    )
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

@@ -32,8 +32,9 @@ def quantised(traced: Get, files: list[Path]) -> tuple[onnx.ModelProto, quantise
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node if not node.op_type.endswith("quantizeLinear")
-            and node.op_type not in ("QuantizeLinear", "DequantizeLinear")]  # fmt: skip
+    """The quantiser changes their order where nothing depends on it."""
+    types = (node.op_type for node in model.graph.node)
+    return sorted(kind for kind in types if kind not in ("QuantizeLinear", "DequantizeLinear"))
 
 
 def read_in_integers(model: onnx.ModelProto) -> set[str]:
@@ -54,7 +55,7 @@ def test_only_convolutions_between_the_first_and_the_last_are_quantised(traced: 
     model, plain = quantised[0], traced("resnet").model
     convolutions = [node.name for node in plain.graph.node if node.op_type in quantise.CONVOLUTIONS]
     assert read_in_integers(model) == set(convolutions[1:-1])
-    assert kinds(model) == kinds(plain)
+    assert kinds(model) == kinds(plain)  # what is outside the network is as it was
     assert {node.domain for node in model.graph.node} == {""}
     assert graph.opset_of(model) in (20, 21)
     onnx.checker.check_model(model, full_check=True)
@@ -145,7 +146,7 @@ def test_without_pictures_it_says_what_to_type(traced: Get, tiny: Any, data: str
     tree["data"]["root"] = str(tmp_path / "gone")
     settings: Any = recipe.build(tree, "test")
     loaded: Any = SimpleNamespace(recipe=settings if data == "absent" else SimpleNamespace(data=None))
-    with pytest.raises(UserError, match=r"int8 is fitted to .*--calibrate FOLDER"):
+    with pytest.raises(UserError, match=r"(?s)int8 is fitted to .*--calibrate FOLDER"):
         quantise.quantised(traced("resnet"), loaded, "a2b")
 
 

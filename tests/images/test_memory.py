@@ -27,7 +27,7 @@ print(json.dumps(told | {"written": peak() - before}))
 """
 # times its pixels. 8 bits: Pillow holds colour in four bytes and we in three; then alpha; 16: decoder's copy and ours
 MOST = {"x.jpg": 2.5, "x.png": 2.5, "x.tif": 2.5, "alpha.png": 4.0, "deep.png": 2.2, "deep.tif": 1.3}
-MARGIN = 25 * 2**20
+MARGIN = 18 * 2**20
 
 
 def use(folder: Path, name: str, side: int) -> dict[str, int]:

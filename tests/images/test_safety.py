@@ -179,6 +179,13 @@ def test_a_tiff_without_all_of_its_strips_is_told_and_not_painted_black() -> Non
         walk(bytes(whole))
 
 
+def test_a_wrong_checksum_of_a_deep_png_is_named() -> None:
+    whole = bytearray(CORPUS["deep_colour.png"])
+    whole[whole.index(b"IDAT") + 20] ^= 1
+    with pytest.raises(UserError, match="wrong checksum in IDAT"):
+        walk(bytes(whole))
+
+
 @pytest.mark.parametrize("name", sorted(CORPUS))
 def test_half_a_file_is_told(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

@@ -242,6 +242,15 @@ def test_an_animation_becomes_a_video_with_its_durations(tmp_path: Path) -> None
     assert stamps_of(target) == [0, 0.1, 0.35]
 
 
+def test_frames_closer_than_the_clock_keep_their_order_and_number(tmp_path: Path) -> None:
+    """Matroska's clock is milliseconds; the durations are hundredths of that."""
+    with video.writer(tmp_path / "a.mkv", Kind("GIF", 64, 48), quality=100) as writer:
+        for number in range(5):
+            writer.add(Frame(scene(number), duration=0.01))
+    assert stamps_of(tmp_path / "a.mkv") == [0, 0.001, 0.002, 0.003, 0.004]
+    assert all(np.array_equal(frame.pixels, scene(n)) for n, frame in enumerate(seen(tmp_path / "a.mkv")))
+
+
 def test_a_reader_can_be_read_again_and_never_runs_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = clip(tmp_path / "a.mkv", [scene(n) for n in range(20)], "ffv1", "bgr0")
     made = []

@@ -61,7 +61,19 @@ def broken(path: Path, how: str) -> Path:
 
 @pytest.mark.parametrize(
     "how",
-    ["cut", "damaged", "noise", "empty", "text", "playlist", "concat", "sound", "header", "folder", "missing"],
+    [
+        "cut",
+        "damaged",
+        "noise",
+        "empty",
+        "text",
+        "playlist",
+        "concat",
+        "sound",
+        "header",
+        "folder",
+        "missing",
+    ],
 )
 def test_what_is_no_whole_video_is_told_and_nothing_is_left(how: str, tmp_path: Path) -> None:
     path = broken(tmp_path / "a.mp4", how)
@@ -70,6 +82,24 @@ def test_what_is_no_whole_video_is_told_and_nothing_is_left(how: str, tmp_path: 
     expected = {"sound": "only audio", "header": "End of file", "folder": "a folder", "missing": "no such file"}
     assert expected.get(how, "damaged") in str(told.value)
     assert {file.name for file in tmp_path.iterdir()} <= {"a.mp4", "other.mp4"}
+
+
+def test_decoders_may_not_paint_over_damage(tmp_path: Path) -> None:
+    """FFmpeg conceals the blocks that it cannot decode, and only marks the frame. (Some flips change a colour and no
+    more; those nobody can notice, as video streams have no checksums.)"""
+    random = np.random.default_rng(1)
+    rough = [np.clip(scene(n, 96, 128) + random.integers(-20, 20, (96, 128, 3)), 0, 255) for n in range(20)]
+    source = clip(tmp_path / "a.mp4", [frame.astype(np.uint8) for frame in rough])
+    whole, noticed = source.read_bytes(), 0
+    places = range(len(whole) // 5, len(whole) * 9 // 10, len(whole) // 20)
+    for place in places:
+        source.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            seen(source)
+        except UserError as told:
+            assert "damaged" in str(told)  # noqa: PT017
+            noticed += 1
+    assert noticed >= len(places) / 3
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".mp4"])
