@@ -172,6 +172,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="Weights of pytorch-CycleGAN-and-pix2pix or CUT: FILE.pth")],
     name: Annotated[str, typer.Option("--as", help="What the model is called afterwards.")],
     statistics: Annotated[str, typer.Option(help="Of batch norm at test: picture or running.")] = "picture",
+    force: Force = False,
 ) -> None:
     """Import a generator that another toolkit has trained. No code in the file is ever run.
 
@@ -179,7 +180,7 @@ def import_(
     """
     from i2i import foreign
 
-    say(f"{foreign.import_weights(file, name, statistics=statistics)}")
+    say(f"{foreign.import_weights(file, name, statistics=statistics, force=force)}")
 
 
 @app.command()

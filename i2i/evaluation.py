@@ -28,7 +28,9 @@ from i2i.data import (
     in_order,
     open_split,
 )
+from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
+from i2i.models import imported
 from i2i.runtime import Exported
 from i2i.scores import COLUMNS, Scores
 from i2i.translator import Translator
@@ -57,7 +59,7 @@ def of_model(
     direction: `a2b` or `b2a`; None for all that it has, and where there are two the names of rows end in theirs.
     """
     device = next(network.parameters().__next__().device for network in model.product.values())
-    data, product = model.recipe.data, model.product
+    (data, folder), product = _known(model.recipe, folder), model.product
     if "generator" in product:
         with at_rest(product.values(), device):
             return evaluate_samples(
@@ -88,7 +90,8 @@ def of_exported(
     settings = recipe.build(json.loads(exported.card.recipe), "the recipe in the exported model")
     if exported.card.pixels == "float32":
         raise UserError("A model exported for float32 is scored from its own file: i2i evaluate --model NAME")
-    if folder is None and getattr(settings.data, "root", None):
+    data, other = _known(settings, folder)
+    if folder is None and getattr(data, "root", None):
         raise UserError("An exported model does not say where its pictures were. Give some: --data FOLDER")
     half = (255 if exported.card.pixels == "uint8" else 65535) / 2
 
@@ -96,7 +99,14 @@ def of_exported(
         pixels = ((x.permute(0, 2, 3, 1).cpu().numpy() + 1) * half).round().astype(exported.dtype)
         return torch.from_numpy(exported.run(pixels).astype(np.float32) / half - 1).permute(0, 3, 1, 2)
 
-    return evaluate(answer, settings.data, split, exported.card.direction, folder=folder, features=features)
+    return evaluate(answer, data, split, exported.card.direction, folder=other, features=features)
+
+
+def _known(settings: Settings, folder: Path | None) -> tuple[Data, Path | None]:
+    """The recipe's data, and the folder that is scored in their place; an imported model knows no data but that."""
+    if isinstance(settings, imported.Recipe):
+        return imported.pictures(settings, folder), None
+    return settings.data, folder
 
 
 @torch.inference_mode()

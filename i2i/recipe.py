@@ -71,6 +71,11 @@ def build(tree: Any, source: str) -> Settings:
 
 def check_schedule(recipe: Settings, source: str) -> None:
     """Raises UserError for a phase that the recipe's model cannot play; `source` names the recipe in it."""
+    if not recipe.schedule:
+        raise UserError(
+            f"{source} is a recipe of model: {recipe.model}, which has no data and no phases: it can only translate. "
+            f"Use it with i2i translate --model NAME, and train with a recipe of another model."
+        )
     known = phases(MODELS[type(recipe)])
     for place, phase in enumerate(recipe.schedule):
         if phase.phase not in known:

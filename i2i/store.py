@@ -59,7 +59,7 @@ def read_header(path: Path) -> dict[str, str]:
         raise UserError(f"{path} has weights but no recipe in its header: it was not written by i2i.")
     try:
         header: dict[str, str] = {key: str(value) for key, value in json.loads(metadata["i2i"]).items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise UserError(f"{path} has a damaged header.") from None
     missing = TOLD - header.keys()
     if missing:
@@ -122,5 +122,5 @@ def _entry(path: Path) -> Entry:
             step=int(header["step"]),
             size=path.stat().st_size,
         )
-    except (UserError, ValueError, KeyError, TypeError) as error:
+    except (UserError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Entry(name, path, problem=f"damaged: {error}")

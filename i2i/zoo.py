@@ -72,7 +72,7 @@ def load(name: str | Path, device: torch.device) -> Model:
     try:
         settings = recipe.build(json.loads(header["recipe"]), f"the recipe in {path}")
         step, scores = int(header["step"]), json.loads(header["scores"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} has a damaged header ({error}).") from None
     with torch.device("meta"):  # shapes only: the weights come from the file, so none are drawn
         product = MODELS[type(settings)](settings).product()

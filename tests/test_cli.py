@@ -26,7 +26,7 @@ SURFACE = {
     "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
     "export": {"--model", "--out", "-o", "--to", "--precision", "--pixels", "--direction", "--calibrate", "--title",
                "--examples", "--force"},
-    "import": {"FILE", "--as", "--statistics"},
+    "import": {"FILE", "--as", "--statistics", "--force"},
     "doctor": {"--json"},
     "models": set(),
 }  # fmt: skip

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from i2i import recipe, store, zoo
+from i2i import api, recipe, store, zoo
 from i2i.errors import UserError
 from i2i.foreign import import_weights
 from i2i.foreign.generators import recognise
+from i2i.images import write
 from i2i.models.imported import Recipe
 from i2i.translator import Translator
 
@@ -356,6 +357,23 @@ def test_an_import_is_a_model_like_any_other(tmp_path: Path, fresh_home: Path, n
     translated = Translator(model.product["a2b"], CPU)(noise(0, 13, 22))
     assert translated.shape == (13, 22, 3)
     assert translated.dtype == np.uint8
+
+
+def test_what_an_import_cannot_do_is_told_with_what_to_do_instead(tmp_path: Path, fresh_home: Path, noise: Any) -> None:
+    torch.save(ReferenceUNet(downs=5).state_dict(), tmp_path / "latest_net_G.pth")
+    settings = zoo.load(import_weights(tmp_path / "latest_net_G.pth", "facades"), CPU).recipe
+    (tmp_path / "again.yaml").write_text(recipe.dump(settings))
+    for source in (tmp_path / "again.yaml", settings):
+        with pytest.raises(UserError, match=r"can only translate.*i2i translate --model"):
+            api.train(source, run=tmp_path / "run")
+    with pytest.raises(UserError, match=r"imported from latest_net_G and knows no data.*--data FOLDER"):
+        api.evaluate("facades")
+    for key, folder in enumerate(("trainA", "trainB", "testA", "testB")):
+        for n in range(3):
+            write(tmp_path / "sides" / folder / f"{n}.png", noise(10 * key + n, 32, 32))
+    scores = api.evaluate("facades", data=tmp_path / "sides")
+    assert scores.sizes == (3, 3)
+    assert {"model", "mean picture", "training pictures"} <= scores.rows.keys()
 
 
 def test_two_imports_of_one_file_are_the_same_bytes(tmp_path: Path, fresh_home: Path) -> None:

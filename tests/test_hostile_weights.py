@@ -440,6 +440,18 @@ def test_nothing_at_all_of_a_huge_shape_is_another_network() -> None:
     refused(safetensors({"a": tensor([0, 2**60], 0, 0)}), "another network")
 
 
+@pytest.mark.parametrize("words", ["[" * 100_000, '{"a":' * 100_000])
+def test_a_recipe_in_a_header_that_is_too_deep_is_told(words: str, fresh_home: Path) -> None:
+    kept = store.folder() / "deep" / store.FILE
+    kept.parent.mkdir(parents=True)
+    for told in (words, json.dumps(dict.fromkeys(store.TOLD, "1") | {"recipe": words})):
+        kept.write_bytes(safetensors({"__metadata__": {"i2i": told}}).read_bytes())
+        with pytest.raises(UserError, match=store.FILE):
+            zoo.load(kept, CPU)
+        (entry,) = store.entries()
+        assert entry.problem.startswith("damaged")
+
+
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.bool, torch.float8_e4m3fn, torch.complex64])
 def test_weights_are_numbers_that_a_network_computes_in(kind: torch.dtype) -> None:
     """Converted, bytes would become four times as many."""

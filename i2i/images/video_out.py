@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import threading
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
@@ -32,6 +33,7 @@ class Writing:
         self.ticks: int | None = None  # of the last frame
         self.container: Any = None
         self.beside: _Beside | None = None
+        self.lock, self.closed = threading.Lock(), False  # `add` may run in a thread of its own when the rest fails
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +41,9 @@ class Writing:
     def add(self, frame: Frame) -> None:
         """Encode h w 1 or 3 pixels, shown as long as the frame lasts; a frame that does not say lasts one period."""
         height, width = frame.pixels.shape[:2]
-        with self._told():
+        with self.lock, self._told():
+            if self.closed:
+                raise ValueError(f"{self.path} is closed")
             if self.container is None:
                 self._open(width, height)
             if (width, height) != (self.stream.width, self.stream.height):
@@ -53,17 +57,19 @@ class Writing:
             if self.beside is not None:
                 self.beside.copy(self.time)
             self.container.mux(self.stream.encode(picture))
-        self.time += Fraction(frame.duration) / 1000 if frame.duration > 0 else self.period
+            self.time += Fraction(frame.duration) / 1000 if frame.duration > 0 else self.period
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                with self._told():
-                    self._finish()
-        finally:
-            self._discard()
+        with self.lock:
+            self.closed = True
+            try:
+                if kind is None:
+                    with self._told():
+                        self._finish()
+            finally:
+                self._discard()
 
     def _open(self, width: int, height: int) -> None:
         muxer = CONTAINERS[self.path.suffix.lower()]

@@ -126,7 +126,7 @@ class Exported:
             told = ["; ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in e.items()) for e in (expected, got)]
             raise UserError(f"expected {told[0]}, got {told[1]}.")
         return self._run(
-            {name: np.ascontiguousarray(values) for name, values in given.items()}, f"{len(noise)} of them"
+            {name: np.ascontiguousarray(values) for name, values in given.items()}, f"a batch of {len(noise)}"
         )
 
     def _run(self, given: dict[str, np.ndarray], size: str) -> np.ndarray:

@@ -12,6 +12,7 @@ Every function changes the graph that it is given. Shapes: c channels, or groups
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -176,7 +177,7 @@ def _widened(norm: Norm, name: str, place: str) -> tuple[list[NodeProto], str]:
     return [_node("Cast", [name], norm.at(place), to=TensorProto.FLOAT)], norm.at(place)
 
 
-def _node(kind: str, inputs: Sequence[str], output: str, **attributes: object) -> NodeProto:
+def _node(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs, [output], name=f"tiles.{output}", **attributes)
 
 

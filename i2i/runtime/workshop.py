@@ -79,7 +79,7 @@ class Workshop:
         return lambda pixels: run([raw], self._layout(pixels))[0][0]
 
     def _session(self, graph: onnx.ModelProto) -> Run:
-        """As the model's own, but without memory patterns: they hold a second block as large as all values of a tile."""
+        """As the model's own, without memory patterns, which hold a second block as large as all values of a tile."""
         options = self.model.session.get_session_options()
         options.enable_mem_pattern = False
         providers = list(self.model.session.get_provider_options().items())

@@ -363,8 +363,10 @@ def test_metadata_goes_unless_kept(tmp_path: Path) -> None:
         assert out.metadata["location"].startswith("+48.1372")
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_the_same_translation_is_the_same_file(suffix: str, tmp_path: Path) -> None:
-    source = clip(tmp_path / f"a{suffix}", [scene(n) for n in range(5)], sounds=["aac"])
-    one, two = (passed_on(source, tmp_path / f"{name}{suffix}").read_bytes() for name in "bc")
+def test_a_file_tells_neither_when_nor_by_what_it_was_written(tmp_path: Path) -> None:
+    """So the same frames make the same file, where the encoder does its part: x264 does not always, for tiny frames."""
+    source = clip(tmp_path / "a.mkv", [scene(n) for n in range(5)], sounds=["aac"])
+    one, two = (passed_on(source, tmp_path / f"{name}.mkv", quality=100).read_bytes() for name in "bc")
     assert one == two
+    assert b"Lavf6" not in passed_on(source, tmp_path / "b.mp4").read_bytes()
+    assert b"Lavf6" in clip(tmp_path / "c.mp4", [scene(0)]).read_bytes()

@@ -158,6 +158,22 @@ def test_a_failing_model_leaves_nothing_and_the_old_file_whole(tmp_path: Path) -
     assert len(seen(target)) == 5
 
 
+def test_a_frame_that_comes_after_the_end_makes_no_new_file(tmp_path: Path) -> None:
+    """Frames are encoded by another thread, which may have one left when the model has failed."""
+    writer = video.writer(tmp_path / "a.mp4", Kind("MP4", 64, 48))
+
+    def translate() -> None:
+        with writer:
+            writer.add(Frame(scene(0)))
+            raise RuntimeError("of the model")
+
+    with pytest.raises(RuntimeError):
+        translate()
+    with pytest.raises(ValueError, match="is closed"):
+        writer.add(Frame(scene(1)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_may_replace_itself(tmp_path: Path) -> None:
     source = clip(tmp_path / "a.mp4", [scene(n) for n in range(5)], sounds=["aac"])
     sound = packets(source, "audio")

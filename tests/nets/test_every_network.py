@@ -43,6 +43,8 @@ TRANSLATORS = [
     UNetSpec(levels=3, width=4, norm="batch"),
     ResnetSpec(blocks=1, width=4),
     ResnetSpec(blocks=1, width=4, norm="batch"),
+    ResnetSpec(blocks=1, width=4, downsample="blur", upsample="bilinear-conv"),
+    UNetSpec(levels=3, width=4, bias=True),
     CompactSpec(blocks=1, width=4),
     CompactSpec(blocks=1, width=4, norm="batch"),
 ]
