@@ -153,15 +153,15 @@ def usual(module: Translate | Sample) -> Iterator[Feed]:
         classes = int(module.network.classes)  # type: ignore[arg-type]
         yield {"noise": noise, **({"label": np.arange(DRAWS) % classes} if classes else {})}
         return
+    earth = {name: images.read(shared("datasets") / "earth" / name) for name in sorted(set(SOURCES))}
     for h, w in SIZES:
-        pieces = [_piece(name, place, h, w) for name, place in zip(SOURCES, PLACES, strict=True)]
+        pieces = [_piece(earth[name], place, h, w) for name, place in zip(SOURCES, PLACES, strict=True)]
         shown = [pixels_of(piece, int(module.network.inputs), module.pixels) for piece in pieces]  # type: ignore[arg-type]
         for four in (shown[:4], shown[4:]):
             yield {"picture": np.concatenate(four)}
 
 
-def _piece(name: str, place: tuple[float, float], h: int, w: int) -> np.ndarray:
-    whole = images.read(shared("datasets") / "earth" / name)
+def _piece(whole: np.ndarray, place: tuple[float, float], h: int, w: int) -> np.ndarray:
     top, left = int(place[0] * (whole.shape[0] - h)), int(place[1] * (whole.shape[1] - w))
     return whole[top : top + h, left : left + w]
 

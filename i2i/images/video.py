@@ -135,7 +135,8 @@ class Reading:
                 raise UserError("the video is damaged or cut short (part of it is missing)")
             if packet.pts is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            for frame in packet.decode() if packet.stream_index == stream.index else ():
+            # not `packet.stream_index`, which is 0 in the empty packets that end every track
+            for frame in packet.decode() if packet.stream.index == stream.index else ():
                 if frame.is_corrupt:
                     raise UserError("the video is damaged (a frame cannot be decoded whole)")
                 yield frame

@@ -83,8 +83,7 @@ def corrected(model: onnx.ModelProto) -> list[Norm]:
             *nodes,
             _node("ReduceMean", [x, norm.axes], at("kept"), keepdims=1),
             _node("Sub", [x, at("kept")], at("away")),
-            _node("Mul", [at("away"), at("away")], at("squares")),
-            _node("ReduceMean", [at("squares"), norm.axes], at("v"), keepdims=0),
+            *_mean_square(norm, at("v")),
             _node("Squeeze", [at("kept"), norm.axes], at("m")),
             _node("Sqrt", [at("v")], at("deviation")),
             _node("Mul", [at("deviation"), shift], at("shift")),
@@ -123,8 +122,7 @@ def opened(model: onnx.ModelProto) -> list[Norm]:
             _node("Unsqueeze", [norm.own[0], norm.axes], at("middle")),
             _node("Sub", [core, at("middle")], at("away")),
             _node("ReduceMean", [at("away"), norm.axes], mean, keepdims=0),
-            _node("Mul", [at("away"), at("away")], at("squares")),
-            _node("ReduceMean", [at("squares"), norm.axes], variance, keepdims=0),
+            *_mean_square(norm, variance),
             *_applied(norm, *norm.own),
         ]
 
@@ -168,6 +166,18 @@ def _applied(norm: Norm, mean: str, variance: str) -> list[NodeProto]:
     out = norm.at("y") if norm.half else y
     nodes.append(_node("BatchNormalization", [*given, mean, variance], out, epsilon=epsilon))
     return [*nodes, _node("Cast", [out], y, to=TensorProto.FLOAT16)] if norm.half else nodes
+
+
+def _mean_square(norm: Norm, out: str) -> list[NodeProto]:
+    """Of `away`, without a picture of squares: that would cost the memory of a tile."""
+    at = norm.at
+    return [
+        _node("Shape", [at("away")], at("lengths"), start=2),
+        _node("ReduceProd", [at("lengths")], at("count"), keepdims=0),
+        _node("Cast", [at("count")], at("number"), to=TensorProto.FLOAT),
+        _node("ReduceSumSquare", [at("away"), norm.axes], at("sum"), keepdims=0),
+        _node("Div", [at("sum"), at("number")], out),
+    ]
 
 
 def _widened(norm: Norm, name: str, place: str) -> tuple[list[NodeProto], str]:

@@ -146,6 +146,7 @@ def test_arithmetic_on_weights_is_done_once(traced: Get, name: str) -> None:
             assert node.input[1] in weights, node.name
 
 
+@pytest.mark.slow
 def test_spectral_norm_becomes_a_constant() -> None:
     net = lively(UNetSpec(levels=2, width=4, norm="none"), 3, 3)
     for layer in list(net.modules()):

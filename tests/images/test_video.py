@@ -234,6 +234,23 @@ def test_an_uneven_rate_does_not_drift(tmp_path: Path) -> None:
         assert out.streams.video[0].average_rate == Fraction(30000, 1001)
 
 
+def test_the_last_frames_come_wherever_the_track_is(tmp_path: Path) -> None:
+    """A decoder holds frames back until it is told that the track has ended. Here the pictures are the second track."""
+    plain = clip(tmp_path / "plain.mp4", [scene(n) for n in range(12)], sounds=["aac"])
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "a.mp4"), "w") as out:
+        tracks = [source.streams.audio[0], source.streams.video[0]]
+        copies = {track.index: out.add_stream_from_template(track, opaque=True) for track in tracks}
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                out.mux(packet)
+    before, after = seen(plain), seen(tmp_path / "a.mp4")
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(before, after, strict=True))
+    target = passed_on(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert stamps_of(target) == stamps_of(plain)
+    assert len(packets(target, "audio")[0]) == len(packets(plain, "audio")[0])
+
+
 def test_an_animation_becomes_a_video_with_its_durations(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
     with video.writer(target, Kind("GIF", 64, 48, frames=3, loop=0)) as writer:
