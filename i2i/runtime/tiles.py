@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from i2i.runtime.workshop import Workshop
 
 MEMORY = 2**30  # bytes of activations
-WORKSPACE = 3  # what onnxruntime takes, over the values that live at once (measured: benchmarks/translate.py --memory)
+# What onnxruntime takes, over the values that live at once: 1.4 to 3.3 times, with its convolutions' workspaces and an
+# arena that grows by powers of two; `benchmarks/translate.py --part memory` measures it.
+WORKSPACE = 4
 OVERLAP = 64  # pixels: with more, no difference was measured for residual and compact generators, and little for U-Nets
 LEAST = 2  # a tile's sides are so many overlaps, or more
 

@@ -79,9 +79,10 @@ class Workshop:
         return lambda pixels: run([raw], self._layout(pixels))[0][0]
 
     def _session(self, graph: onnx.ModelProto) -> Run:
-        """As the model's own, without memory patterns, which hold a second block as large as all values of a tile."""
+        """As the model's own, but with less memory: half, where norms tell what they see."""
         options = self.model.session.get_session_options()
-        options.enable_mem_pattern = False
+        options.enable_mem_pattern = False  # a second block, as large as all values of a tile
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED  # else what is told is computed last, and all kept
         providers = list(self.model.session.get_provider_options().items())
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=providers)
 

@@ -18,7 +18,7 @@ TRANSLATORS: dict[str, tuple[Any, int, int]] = {
     "unet, batch norm, dropout at test": (
         UNetSpec(levels=3, width=4, norm="batch", dropout=0.5, dropout_at_test=True), 3, 3
     ),
-    "unet, affine, resize": (UNetSpec(levels=3, width=4, norm="instance-affine", upsample="resize-conv"), 5, 2),
+    "unet, affine, resize": (UNetSpec(levels=3, width=16, norm="instance-affine", upsample="resize-conv"), 5, 2),
     "unet, running, bilinear": (
         UNetSpec(levels=3, width=4, norm="batch", test_statistics="running", upsample="bilinear-conv"), 1, 3
     ),

@@ -216,3 +216,46 @@ def test_without_h264_there_is_mpeg4(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert seen(tmp_path / "a.mp4")[2].pixels.shape == (47, 63, 3)
     with pytest.raises(UserError, match=r"suffix \.mkv"):
         write(tmp_path / "b.mp4", scene(0), quality=100)
+
+
+def mutated(data: bytes, other: bytes, random: np.random.Generator) -> bytes:
+    """Flipped bits, a cut, a field overwritten, or a piece of another file."""
+    changed, kind = bytearray(data), random.integers(4)
+    if kind == 0:
+        for place in random.integers(len(data), size=random.integers(1, 20)):
+            changed[place] ^= 1 << random.integers(8)
+    elif kind == 1:
+        del changed[random.integers(len(data)) :]
+    elif kind == 2:
+        place = random.integers(len(data) - 4)
+        changed[place : place + 4] = (b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff")[random.integers(3)]
+    else:
+        start, stop = sorted(random.integers(len(data), size=2))
+        piece = random.integers(len(other))
+        changed[start:stop] = other[piece : piece + stop - start]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_mutated_videos_are_translated_or_refused(count: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(count)
+    pictures = [scene(n) for n in range(6)]
+    seeds = [
+        clip(tmp_path / "a.mp4", pictures, sounds=["aac"]),
+        clip(tmp_path / "b.mkv", pictures, "mpeg4", sounds=["flac"]),
+        clip(tmp_path / "c.webm", pictures, "libvpx-vp9", sounds=["libopus"]),
+        clip(tmp_path / "d.avi", pictures, "mjpeg", "yuvj420p", sounds=["mp2"]),
+        clip(tmp_path / "e.mov", pictures, "png", "rgb24"),
+        clip(tmp_path / "f.mkv", pictures, "ffv1", "bgr0"),
+    ]
+    contents, translated = [path.read_bytes() for path in seeds], 0
+    for number in range(count):
+        path = seeds[number % len(seeds)]
+        path.write_bytes(mutated(contents[number % len(seeds)], contents[random.integers(len(seeds))], random))
+        try:
+            passed_on(path, tmp_path / f"out{path.suffix}", force=True)
+            translated += 1
+        except UserError as told:
+            assert str(path) in str(told) or "out" in str(told)  # noqa: PT017
+    assert 0.2 < translated / count < 0.8
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
