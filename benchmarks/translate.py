@@ -112,7 +112,7 @@ def throughput(name: str, onnx: Path, eager: Translator, folder: Path, rounds: i
 
     def loop(run: Callable[[np.ndarray], np.ndarray]) -> None:
         for file in files:
-            images.write(folder / f"out_{file.name}", run(images.read(file)))
+            images.write(folder / f"out_{file.name}", run(images.read(file)), force=True)
 
     calls: dict[str, Callable[[], object]] = {
         "i2i": lambda: translation.translate([source], onnx, folder / "out", device="cpu", force=True),
@@ -146,7 +146,7 @@ def memory(name: str, onnx: Path, folder: Path, sides: list[int]) -> str:
     cells = []
     for side in sides:
         factor = (peaks[side] - peaks[64]) / side**2 / card.memory
-        whole = side**2 * card.memory * tiles.WORKSPACE <= tiles.MEMORY
+        whole = side**2 * card.memory * tiles.WORKSPACE <= tiles.WHOLE
         cells.append(f"{peaks[side] / 2**20:.0f} MiB" + (f" ({factor:.1f})" if whole else ", tiles"))
     return f"| {name} | {card.memory} B | " + " | ".join(cells) + " |"
 
@@ -197,10 +197,12 @@ def main() -> None:
         for part in options.part:
             print(f"\n**{part}**\n\n| generator | {heads[part]}\n|---{'|---' * (heads[part].count('|'))}|", flush=True)
             for name, (onnx, eager) in models.items():
+                own = folder / f"{part} of {name}"
+                own.mkdir()
                 lines = {
-                    "start": lambda n=name, o=onnx: [start(n, o, folder, options.rounds)],
-                    "throughput": lambda n=name, o=onnx, e=eager: [throughput(n, o, e, folder, options.rounds)],
-                    "memory": lambda n=name, o=onnx: [memory(n, o, folder, options.sides)],
+                    "start": lambda n=name, o=onnx, p=own: [start(n, o, p, options.rounds)],
+                    "throughput": lambda n=name, o=onnx, e=eager, p=own: [throughput(n, o, e, p, options.rounds)],
+                    "memory": lambda n=name, o=onnx, p=own: [memory(n, o, p, options.sides)],
                     "tiles": lambda n=name, o=onnx: tiled(n, o),
                 }[part]()
                 print("\n".join(lines), flush=True)

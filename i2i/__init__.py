@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.api import evaluate, sample, train
-    from i2i.translation import load, translate
+    from i2i.loading import load
+    from i2i.translation import translate
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "load", "sample", "train", "translate"]
@@ -16,4 +17,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'i2i' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"i2i.{'translation' if name in ('load', 'translate') else 'api'}"), name)
+    room = {"load": "loading", "translate": "translation"}.get(name, "api")
+    return getattr(importlib.import_module(f"i2i.{room}"), name)

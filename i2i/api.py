@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from i2i import evaluation, images, recipe, store, translation, zoo
+from i2i import evaluation, images, loading, recipe, store, zoo
 from i2i import export as exporting
 from i2i.cost import say
 from i2i.data import open_split
@@ -148,7 +148,7 @@ def ready(model: str | Path, console: Console = QUIET) -> None:
     ways = store.read_header(store.find(model))["directions"].split(",")
     for way in ways if "generator" not in ways else ():
         try:
-            translation.load(model, direction=way, console=console)
+            loading.load(model, direction=way, console=console)
         except UserError as problem:
             say(console, f"{model} cannot be exported: {problem}")
 
@@ -169,7 +169,7 @@ def evaluate(
     if folder and not folder.is_dir():
         raise UserError(f"--data {folder} is no folder (seen from {Path.cwd()}).")
     if store.find(model).suffix == ".onnx":
-        exported = translation.load(model, direction=direction, device=device)
+        exported = loading.load(model, direction=direction, device=device)
         return evaluation.of_exported(exported, split, folder=folder, features=features)
     loaded = zoo.load(model, pick_device(device))
     return evaluation.of_model(loaded, split, direction=direction, folder=folder, features=features)
@@ -187,9 +187,9 @@ def export(
     title: str | None = None,
     examples: str | Path | None = None,
     force: bool = False,
-) -> tuple[Path, Report | None]:
+) -> tuple[Path, Report]:
     """Writes a model (name, run folder, file) for other machines: returns where it is, and how far it is from its torch
-    form; None for a model that draws samples.
+    form.
 
     `to`: onnx, one file; triton, a repository for a server; web, a page that needs no server (`out` ends in .html: one
     file) with a `title` and the pictures of `examples` to try. `precision`: fp32, fp16 or int8, which is fitted to the

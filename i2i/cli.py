@@ -81,7 +81,9 @@ def translate(
     device: Runtime = "auto",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and videos.")] = 95,
     metadata: Annotated[str, typer.Option(help="drop or keep what a camera wrote: place, time, model.")] = "drop",
-    memory: Annotated[float, typer.Option(min=0.05, help="GB for the network; larger pictures go in tiles.")] = 1.0,
+    memory: Annotated[
+        float | None, typer.Option(min=0.01, help="GB for a picture; larger ones go in tiles [default: 4, tiles in 1]")
+    ] = None,
     smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
     max_pixels: Annotated[int, typer.Option(help="Files that claim more are not read.")] = 2**28,
     force: Force = False,
@@ -94,7 +96,8 @@ def translate(
 
     results = translation.translate(
         inputs, model, out, direction=direction, device=device, quality=quality, metadata=metadata,
-        memory=int(memory * 1e9), smooth=smooth, max_pixels=max_pixels, force=force, console=console(),
+        memory=int(memory * 1e9) if memory else None, smooth=smooth, max_pixels=max_pixels, force=force,
+        console=console(),
     )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:
@@ -164,7 +167,7 @@ def export(
         model, out, to=to, precision=precision, pixels=pixels, direction=direction, calibrate=calibrate, title=title,
         examples=examples, force=force,
     )  # fmt: skip
-    say(f"{path}" if report is None else f"{path}\n{report.line()}")
+    say(f"{path}\n{report.line()}")
 
 
 @app.command(name="import")

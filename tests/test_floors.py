@@ -17,7 +17,7 @@ FLOORS = (
     ("zoo",),
     ("translator",),
     ("export", "foreign", "deploy", "checkup"),
-    ("plan",),
+    ("plan", "loading"),
     ("translation",),
     ("scores", "cost"),
     ("validation",),
@@ -28,7 +28,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-ROOMS_WITH_ORDER = ("errors", "spec", "paths", "files", "images")  # single files on the ground may use `errors` and each other
+ROOMS_WITH_ORDER = ("errors", "spec", "paths", "files", "images")  # these may use each other
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 

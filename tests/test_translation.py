@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from PIL import Image
 import i2i
 from i2i import api, export, images, store, translation
 from i2i.errors import Stopped, UserError
+from i2i.loading import load
 from i2i.runtime import Exported
-from i2i.translation import load, translate
+from i2i.translation import translate
 
 Noise = Callable[..., np.ndarray]
 
@@ -208,7 +209,7 @@ def test_many_pictures_come_back_in_their_order_and_as_themselves(
 
 
 @pytest.fixture
-def made(trained: dict[str, api.Trained], fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+def made(trained: dict[str, api.Trained], fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where exported forms were made, in a store of its own that holds `pix2pix`."""
     places: list[Path] = []
     keep = export.keep
@@ -219,7 +220,7 @@ def made(trained: dict[str, api.Trained], fresh_home: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(export, "keep", noted)
     store.register(trained["pix2pix"].model, "pix2pix")
-    yield places
+    return places
 
 
 def test_the_exported_form_is_made_once_and_anew_when_it_is_damaged_or_the_model_changes(

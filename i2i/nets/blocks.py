@@ -52,7 +52,15 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu" or not self.training or torch.compiler.is_compiling():
             return super().forward(input)
-        return F.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
+        return F.group_norm(input.contiguous(), self.num_features, self.weight, self.bias, self.eps)
+
+
+class GroupNorm(nn.GroupNorm):
+    """torch's own on contiguous memory: on a CPU its kernel for tensors that lie as n h w c loses the small spread of a
+    channel with a large mean (0.4 off at mean 3, spread 1e-3, where the other is 4e-5 off)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.contiguous())
 
 
 class NoiseDropout(nn.Dropout):
@@ -71,7 +79,7 @@ def norm2d(kind: Norm, channels: int, test_statistics: TestStatistics = "picture
     if kind == "batch":
         return PictureBatchNorm2d(channels) if test_statistics == "picture" else nn.BatchNorm2d(channels)
     if kind == "group":
-        return nn.GroupNorm(gcd(32, channels), channels)  # 32 groups as Wu & He 2018, fewer where they do not divide
+        return GroupNorm(gcd(32, channels), channels)  # 32 groups as Wu & He 2018, fewer where they do not divide
     return nn.Identity()
 
 

@@ -74,6 +74,7 @@ class Exported:
         name: str = "this model",
         tuning: Tuning = Tuning(),
     ) -> None:
+        self.file = file
         name = name if isinstance(file, bytes) else str(file)
         self.session, self.device = open_session(file, name, device, threads=threads, tuning=tuning)
         self.card = Card.read(self.session.get_modelmeta().custom_metadata_map, name)

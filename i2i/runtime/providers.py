@@ -103,6 +103,7 @@ def session_options(
 ) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = log
+    options.enable_mem_pattern = False  # it remembers the memory of each size, and takes up to 60 % more from then on
     if threads:
         options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", _flag(tuning.spin))

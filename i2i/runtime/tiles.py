@@ -1,7 +1,8 @@
 """Pictures of any size through a model within a fixed memory: in tiles that overlap, with seams that do not show.
 
 Whether a picture is cut, and where, depends on its size, the model and `memory` alone, never on what a machine has
-free: the same picture becomes the same picture everywhere.
+free: the same picture becomes the same picture everywhere. Tiles take several times as long as the whole, so pictures
+are left whole up to more memory than is used once they are cut.
 
 What makes tiles equal to the whole:
 - Their places are multiples of the model's, so strided layers drop the same pixels.
@@ -25,7 +26,8 @@ from i2i.runtime.model import Exported
 if TYPE_CHECKING:
     from i2i.runtime.workshop import Workshop
 
-MEMORY = 2**30  # bytes of activations
+WHOLE = 2**32  # bytes of activations that a whole picture may take
+TILES = 2**30  # those of a tile, unless told otherwise
 # What onnxruntime takes, over the values that live at once: 1.4 to 3.3 times, with its convolutions' workspaces and an
 # arena that grows by powers of two; `benchmarks/translate.py --part memory` measures it.
 WORKSPACE = 4
@@ -39,13 +41,14 @@ def translate(
     model: Exported,
     picture: np.ndarray,
     *,
-    memory: int = MEMORY,
+    memory: int | None = None,
     rounds: int = ROUNDS,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """h w c → h w o, in the type the model was exported for.
 
-    `memory`: bytes for activations; a picture that needs more is cut into tiles. `rounds`: how often, at most, all
+    `memory`: bytes for activations; a picture that needs more is cut into tiles. If None, that is 4 GiB for a whole
+    picture, and 1 GiB for tiles. `rounds`: how often, at most, all
     tiles are looked at before they are translated, so that their norms agree; 0 leaves it at a guess from a smaller
     picture, which is several times faster. `progress`: told after each tile how many of how many are done; it may
     raise, and nothing is left behind. Raises UserError as calling the model does, and when `memory` is too little for
@@ -55,13 +58,13 @@ def translate(
     if picture.ndim != 3 or 0 in picture.shape or picture.shape[2] != model.inputs or picture.dtype != model.dtype:
         return model(picture)  # which says what is wrong
     h, w = (padded(side, card.multiple, card.minimum) for side in picture.shape[:2])
-    if h * w * card.memory * WORKSPACE <= memory:
+    if h * w * card.memory * WORKSPACE <= (memory or WHOLE):
         return model(picture)
     from i2i.runtime.workshop import Workshop  # imports onnx: 0.2 s, which most pictures need not wait for
 
     workshop = Workshop(model)
     overlap = padded(OVERLAP, card.multiple, 1)
-    pixels, least = _tile(model, workshop.size, overlap, memory)
+    pixels, least = _tile(model, workshop.size, overlap, memory or TILES)
     sides = tile_sides(h, w, pixels, least, card.multiple)
     rows, columns = (cuts(length, side, overlap, card.multiple) for length, side in zip((h, w), sides, strict=True))
     tick = _ticking(progress, len(rows) * len(columns), rounds if workshop.norms else 0)
@@ -77,10 +80,10 @@ def _tile(model: Exported, weights: int, overlap: int, memory: int) -> tuple[int
     # The session for tiles has the weights once more, as they are and as the kernels like them.
     pixels = (memory - 2 * weights) // (card.memory * WORKSPACE)
     if pixels < least**2:
-        needed = -(-(least**2 * card.memory * WORKSPACE + 2 * weights) // 2**20)
+        needed = -(-(least**2 * card.memory * WORKSPACE + 2 * weights) // 10**7) / 100
         raise UserError(
-            f"{memory / 2**20:.0f} MiB of memory are too little for this model, one tile of which ({least}×{least}) "
-            f"takes {needed} MiB. Give --memory {needed}MiB or more."
+            f"{memory / 1e9:.2f} GB of memory are too little for this model, one tile of which ({least}×{least}) takes "
+            f"{needed:.2f} GB. Give --memory {needed:.2f} or more."
         )
     return pixels, least
 

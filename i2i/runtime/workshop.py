@@ -6,7 +6,6 @@ made, since each has all weights. Shapes: h w height and width, c channels in, o
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -26,9 +25,8 @@ class Workshop:
     """`size`: bytes of the model's file. `norms`: how many of its norms look at the whole picture."""
 
     def __init__(self, model: Exported) -> None:
-        session = model.session
         self.model = model
-        self.source: bytes = session._model_bytes or Path(session._model_path).read_bytes()  # there is no public way
+        self.source = model.file if isinstance(model.file, bytes) else model.file.read_bytes()
         self.size = len(self.source)
         self.norms = len(norms.norms(onnx.load_from_string(self.source)))
         self.statistics: list[Statistics] = []

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 from i2i.errors import UserError
@@ -100,6 +101,15 @@ def test_a_picture_that_depends_on_its_neighbours_is_found(traced: Get) -> None:
     assert parity.gate(made, model, "fp32", single).error < 1e-4
     with pytest.raises(UserError, match="not the trained one"):
         parity.gate(made, model, "fp32")
+
+
+def test_the_truth_about_a_picture_is_what_torch_makes_of_it_alone() -> None:
+    class Mixing(torch.nn.Module):
+        def exact(self, picture: torch.Tensor) -> torch.Tensor:
+            return picture.float() - picture.float().mean(0, keepdim=True)
+
+    pictures = np.random.default_rng(0).random((3, 4, 4, 3), np.float32)
+    assert not parity.truth(Mixing(), {"picture": pictures}).any()  # type: ignore[arg-type]
 
 
 def test_what_is_no_number_is_refused(traced: Get) -> None:

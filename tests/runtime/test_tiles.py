@@ -159,8 +159,8 @@ def test_tiles_become_the_whole_picture(
     away = np.abs(tiled - whole)
     assert tiled.shape == whole.shape
     assert away.max() <= 8
-    assert away.mean() <= 0.1
-    assert (away**2).mean() <= 255**2 / 10**5.5  # 55 dB
+    assert away.mean() <= 0.3
+    assert (away**2).mean() <= 255**2 / 10**5  # 50 dB
     places = seams(model, earth, 160)
     assert len(places) >= 3
     assert jumps(tiled, places) <= jumps(whole, places) * 1.02
@@ -206,6 +206,7 @@ def test_a_norm_over_tiles_is_the_norm_over_the_picture(half: bool) -> None:
     tiled = tiles.translate(model, picture, memory=budget(model, 144)).astype(np.int64)
     assert whole.std() > 5000
     assert np.abs(tiled - whole).max() <= (200 if half else 2)  # of 65535; a half has 11 bits
+    assert abs((tiled - whole).mean()) <= (20 if half else 0.1)  # rounded, not cut off
 
 
 def test_what_fits_is_left_whole_and_what_is_wrong_is_told(earth: np.ndarray) -> None:
@@ -213,7 +214,7 @@ def test_what_fits_is_left_whole_and_what_is_wrong_is_told(earth: np.ndarray) ->
     np.testing.assert_array_equal(tiles.translate(model, earth), model(earth))
     with pytest.raises(UserError, match="uint8"):
         tiles.translate(model, earth.astype(np.uint16), memory=1)
-    with pytest.raises(UserError, match="0 MiB of memory are too little for this model, one tile of which"):
+    with pytest.raises(UserError, match=r"0\.00 GB of memory are too little for this model, one tile of which"):
         tiles.translate(model, earth, memory=1000)
 
 
