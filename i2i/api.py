@@ -142,17 +142,6 @@ def _train_seeds(
     return Trained(run, store.find(best), "", page, began, already)
 
 
-def ready(model: str | Path, console: Console = QUIET) -> None:
-    """Makes the exported forms that translating uses, so that the first picture does not wait for them. A model that
-    cannot be exported stays a model: what is wrong with its exported form is said."""
-    ways = store.read_header(store.find(model))["directions"].split(",")
-    for way in ways if "generator" not in ways else ():
-        try:
-            loading.load(model, direction=way, console=console)
-        except UserError as problem:
-            say(console, f"{model} cannot be exported: {problem}")
-
-
 def evaluate(
     model: str | Path,
     *,

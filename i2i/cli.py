@@ -68,7 +68,6 @@ def train(
         return
     if done.already_finished:
         say(f"{done.run} is already finished; to train anew, give another --run.")
-    api.ready(done.name, console())
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
 
 
@@ -101,7 +100,7 @@ def translate(
     )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:
-        complain(f"skipped {result.source}: {result.error}")
+        complain(f"skipped {result.source}: {result.error.removeprefix(f'{result.source}: ')}")
     say(f"{len(results) - len(failed)} of {len(results)} translated into {out}")
     raise typer.Exit(1 if failed else 0)
 

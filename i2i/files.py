@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write(temporary)`, then makes the file durable and moves it to `path`: readers see old or new, whole."""
+def atomically(path: Path, write: Callable[[Path], object], *, alone: bool = True) -> None:
+    """Calls `write(temporary)`, then makes the file durable and moves it to `path`: readers see old or new, whole.
+
+    What a killed process has left is written over by the next one; `alone` is False where two may write at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}{'' if alone else f'.{secrets.token_hex(4)}'}.tmp")
     try:
         write(temporary)
         durable(temporary)

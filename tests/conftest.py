@@ -18,6 +18,9 @@ from i2i.images import write
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+    # The first backward pass starts autograd's threads, one a device that is known by then; exporters make more known
+    # than there are, and a forked process (tests/faults.py) cannot go backward if its parent has such threads.
+    torch.ones(1, requires_grad=True).backward()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from i2i import api, cli, selection, session, zoo
+from i2i import api, cli, selection, session, store, zoo
 from i2i.engine import checkpoint, loop, monitor, report
 from i2i.errors import Stopped, UserError
 
@@ -33,7 +33,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "saved state": (checkpoint, "save"),
     "report": (report, "write"),
     "test scoring": (api, "conclude"),
-    "registering": (zoo, "register"),
+    "registering": (store, "register"),
 }
 NAMES = ["between", *PLACES]
 LEAVING = 128  # added to a place's number in the notes when it is left

@@ -22,7 +22,7 @@ from models.helpers import EVERY, assert_same, cheap, folder, outcome, tiny
 from i2i import api, evaluation, images, recipe, selection, store, zoo
 from i2i.engine import monitor
 from i2i.engine.settings import Settings
-from i2i.translator import Translator
+from i2i.runtime import tiles
 
 Train = Callable[[Path], faults.Work]
 SECONDS = 5.0  # that a stopped command may take to leave
@@ -251,7 +251,7 @@ def test_a_signal_ends_the_other_commands(
         time.sleep(60)
 
     monkeypatch.setattr(evaluation, "of_model", endless)
-    monkeypatch.setattr(Translator, "__call__", endless)
+    monkeypatch.setattr(tiles, "translate", endless)
     images.write(tmp_path / "a.png", np.zeros((9, 9, 3), np.uint8))
     images.write(tmp_path / "b.png", np.zeros((9, 9, 3), np.uint8))
     words = [tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out"] if what == "translate" else []

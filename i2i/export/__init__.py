@@ -89,7 +89,7 @@ def keep(path: Path, direction: str, pixels: Pixels, place: Path) -> Path:
     """Makes the exported form of a model file in `place`; returns that."""
     model, _ = build(path, direction, "fp32", pixels)
     data = model.SerializeToString(deterministic=True)
-    atomically(place, lambda temporary: temporary.write_bytes(data))
+    atomically(place, lambda temporary: temporary.write_bytes(data), alone=False)
     return place
 
 
