@@ -81,7 +81,8 @@ def translate(
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and videos.")] = 95,
     metadata: Annotated[str, typer.Option(help="drop or keep what a camera wrote: place, time, model.")] = "drop",
     memory: Annotated[
-        float | None, typer.Option(min=0.01, help="GB for a picture; larger ones go in tiles [default: 4, tiles in 0.8]")
+        float | None,
+        typer.Option(min=0.01, help="GB for a picture; larger ones go in tiles [default: 4, tiles in 0.8]"),
     ] = None,
     smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
     max_pixels: Annotated[int, typer.Option(help="Files that claim more are not read.")] = 2**28,

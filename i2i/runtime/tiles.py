@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from i2i.runtime.workshop import Workshop
 
 WHOLE = 2**32  # bytes of activations that a whole picture may take
-TILES = 3 * 2**28  # those of a tile, unless told otherwise: 8192² from file to file then stays below 2 GiB
+TILES = 3 * 2**28  # those of a tile; 8192² from file to file then stays below 2 GiB
 # What onnxruntime takes, over the values that live at once: 1.4 to 3.3 times, with its convolutions' workspaces and an
 # arena that grows by powers of two; `benchmarks/translate.py --part memory` measures it.
 WORKSPACE = 4
@@ -48,11 +48,10 @@ def translate(
     """h w c → h w o, in the type the model was exported for.
 
     `memory`: bytes for activations; a picture that needs more is cut into tiles. If None, that is 4 GiB for a whole
-    picture, and 768 MiB for tiles. `rounds`: how often, at most, all
-    tiles are looked at before they are translated, so that their norms agree; 0 leaves it at a guess from a smaller
-    picture, which is several times faster. `progress`: told after each tile how many of how many are done; it may
-    raise, and nothing is left behind. Raises UserError as calling the model does, and when `memory` is too little for
-    a single tile.
+    picture, and 768 MiB for tiles. `rounds`: how often, at most, all tiles are looked at before they are translated,
+    so that their norms agree; 0 leaves it at a guess from a smaller picture, which is several times faster. `progress`:
+    told after each tile how many of how many are done; it may raise, and nothing is left behind. Raises UserError as
+    calling the model does, and when `memory` is too little for a single tile.
     """
     card = model.card
     if picture.ndim != 3 or 0 in picture.shape or picture.shape[2] != model.inputs or picture.dtype != model.dtype:
