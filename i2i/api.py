@@ -34,6 +34,7 @@ from i2i.session import Session
 QUIET = Console(quiet=True)
 REPORT = "report.html"
 FORMS = ("onnx", "triton", "web")
+EXAMPLES = 12  # pictures that a page offers
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def export(
     target = Path(out) if out else Path(name if to != "onnx" else f"{name}.onnx")
     if target.exists() and not force:
         raise UserError(f"{target} exists already. Choose another name, or allow replacing it with --force.")
+    fitted_to, tried = _pictures(calibrate), _pictures(examples)[:EXAMPLES]  # missing ones are told first
     with tempfile.TemporaryDirectory() as folder:
         file = target if to == "onnx" else Path(folder) / "model.onnx"
         report = exporting.export(
@@ -200,7 +202,7 @@ def export(
             direction=direction,
             precision=cast(exporting.Precision, precision),
             pixels=cast(exporting.Pixels, pixels),
-            calibrate=_pictures(calibrate),
+            calibrate=fitted_to,
             force=force,
         )
         if to == "triton":
@@ -210,7 +212,7 @@ def export(
         elif to == "web":
             from i2i.deploy.web import web
 
-            web(file, target, title=title or name, examples=_pictures(examples), force=force)
+            web(file, target, title=title or name, examples=tried, force=force)
     return target, report
 
 

@@ -154,7 +154,7 @@ def export(
     direction: Annotated[str | None, typer.Option(help="a2b or b2a, where the model has both.")] = None,
     calibrate: Annotated[Path | None, typer.Option(help="Pictures for int8 [default: the training ones].")] = None,
     title: Annotated[str | None, typer.Option(help="Of the page [default: NAME].")] = None,
-    examples: Annotated[Path | None, typer.Option(help="Pictures that the page offers to try.")] = None,
+    examples: Annotated[Path | None, typer.Option(help="Pictures to try on the page: the first 12.")] = None,
     force: Force = False,
 ) -> None:
     """Export a model that is proven to give the same picture, for any size.

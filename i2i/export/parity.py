@@ -50,8 +50,8 @@ class Report:
     def line(self) -> str:
         """For people."""
         return (
-            f"same picture as torch on {self.pictures} pictures of {len(self.sizes)} sizes: largest error "
-            f"{self.error:.1g} of 2, {self.share:.3%} of the values differ by up to {self.steps}, {self.psnr} dB"
+            f"beside torch, on {self.pictures} pictures in {len(self.sizes)} size(s): largest error "
+            f"{self.error:.1g} of 2, {self.share:.3%} of the values differ, by up to {self.steps}; {self.psnr} dB"
         )
 
 
