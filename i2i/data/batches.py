@@ -23,16 +23,14 @@ from torch.utils.data import DataLoader
 
 from i2i.data import mixture
 from i2i.data.augment import crop
-from i2i.data.augment_batch import Change, change
-from i2i.data.edges import edges
+from i2i.data.augment_batch import change
+from i2i.data.finish import Batch, finish
 from i2i.data.layouts import Split, open_split
 from i2i.data.order import Order
 from i2i.data.reading import files, fitting, item, streams
 from i2i.data.source import Source, tensors
-from i2i.data.spec import MOST, Data, LabelledData, MixtureData, PairedData, Pictures, UnpairedData
+from i2i.data.spec import MOST, Data, MixtureData, Pictures, UnpairedData
 from i2i.errors import UserError
-
-Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
 
 class Batches(Iterator[Any]):
@@ -101,7 +99,7 @@ class Batches(Iterator[Any]):
             raise UserError(self._too_many())
         self._tell(new, trouble)
         self.position += 1
-        return _finish(self.spec, parts, self.device, self.position - 1, self._change)
+        return finish(self.spec, parts, self.device, self.position - 1, self._change)
 
     def files(self, first: int, last: int) -> list[Path]:
         """The files that batches first, ..., last - 1 are made from on this rank, as far as `skipped` is known."""
@@ -158,7 +156,7 @@ def fixed(spec: Data, split: str, count: int, device: torch.device | str = "cpu"
     lengths = streams(spec, opened)
     count = min(count, *lengths)
     chosen = [np.linspace(0, length - 1, count).round().astype(int).tolist() for length in lengths]
-    return _finish(spec, _still(spec, opened, chosen), torch.device(device))
+    return finish(spec, _still(spec, opened, chosen), torch.device(device))
 
 
 def in_order(spec: Data, split: str, batch: int, device: torch.device | str = "cpu") -> Iterator[Any]:
@@ -172,7 +170,7 @@ def in_order(spec: Data, split: str, batch: int, device: torch.device | str = "c
             yield mixture.points(spec, split, min(batch, len(opened) - start), 0, start).to(device)
         else:
             chosen = [list(range(start, min(start + batch, length))) for length in streams(spec, opened)]
-            yield _finish(spec, _still(spec, opened, chosen), torch.device(device))
+            yield finish(spec, _still(spec, opened, chosen), torch.device(device))
 
 
 _OPEN: weakref.WeakSet[Batches] = weakref.WeakSet()
@@ -217,28 +215,6 @@ def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.
             depth = spec.channels.b if stream else spec.channels.a
             columns.append(np.empty((0, spec.crop, spec.crop, depth), np.uint8))
     return tensors(columns, [split.labels[index] for index in chosen[0]] if split.labels else [])
-
-
-def _finish(
-    spec: Data, raw: list[torch.Tensor], device: torch.device, position: int = 0, change: Change | None = None
-) -> Batch:
-    """Bytes travel to the device, a quarter of what floats would take; there they become [-1, 1] and drawings."""
-    on_device = [part.to(device, non_blocking=True) for part in raw]
-    if isinstance(spec, MixtureData):
-        return on_device[0]
-    labels = [on_device.pop()] if isinstance(spec, LabelledData) else []
-    pictures = [_scaled(part) for part in on_device]
-    if change is not None:
-        pictures = change(pictures, position)
-    if isinstance(spec, PairedData) and spec.derive is not None:
-        pictures = [edges(pictures[0], spec.derive.a, spec.channels.a), *pictures]
-    parts = [*pictures, *labels]
-    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
-
-
-def _scaled(pictures: torch.Tensor) -> torch.Tensor:
-    """uint8 n h w c in [0, 255] → float32 n c h w in [-1, 1]."""
-    return pictures.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
 def _workers(spec: Data, device: torch.device) -> int:

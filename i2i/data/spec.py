@@ -1,14 +1,67 @@
 """What a recipe says under `data:`, one class per layout. Sides a and b are the two halves of a batch."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from i2i.spec import Spec
 
 MOST = 0.5  # a set of which more is unusable is itself broken
-Depth = Literal[1, 3]  # channels: grey or colour
+PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+Depth = Annotated[int, Field(ge=1, le=64)]  # channels: 1 grey, 3 colour, 2 and 4 the same with alpha, n what has n
+
+
+class Labels(Spec):
+    """A segmentation map: one-channel pictures whose values are class numbers 0, ..., labels - 1."""
+
+    labels: int = Field(ge=2, le=256)
+
+    @property
+    def classes(self) -> int:
+        return self.labels
+
+
+class Palette(Spec):
+    """A segmentation map drawn in colours, '#rrggbb' for class 0, 1, ...; any other colour counts as the nearest."""
+
+    palette: tuple[str, ...] = Field(min_length=2, max_length=256)
+
+    @field_validator("palette")
+    @classmethod
+    def _are_colours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for colour in value:
+            if not COLOUR.fullmatch(colour):
+                raise ValueError(f"expected a colour as '#rrggbb', in quotes, got {colour!r}")
+        if len({colour.lower() for colour in value}) < len(value):
+            raise ValueError("each class needs a colour of its own, and one of these is there twice")
+        return value
+
+    @property
+    def classes(self) -> int:
+        return len(self.palette)
+
+
+Look = Depth | Labels | Palette  # what a picture holds: channels of light, or classes
+
+
+def depth(look: Look) -> int:
+    """Channels of a picture as a network sees it: classes become one channel each."""
+    return look if isinstance(look, int) else look.classes
+
+
+def carried(look: Look) -> int:
+    """Channels of a picture as it is read, resized and kept: class numbers need one."""
+    return look if isinstance(look, int) else 1
+
+
+class Plane(NamedTuple):
+    """One of the pictures that make up an item: `a`, `b`, or a condition's name."""
+
+    name: str
+    look: Look
 
 
 class Fractions(Spec):
@@ -26,10 +79,26 @@ class Fractions(Spec):
 
 
 class Channels(Spec):
-    """1 (grey) or 3 (colour) for each side of a batch."""
+    """What each side of a batch holds: a number of channels, or a segmentation map's classes."""
 
-    a: Depth = 3
-    b: Depth = 3
+    a: Look = 3
+    b: Look = 3
+
+
+class Condition(Spec):
+    """One more picture for each input, a mask say, that a translator takes as further channels of side a."""
+
+    name: str
+    channels: Look = 1
+
+    @field_validator("name")
+    @classmethod
+    def _can_name_a_folder(cls, value: str) -> str:
+        if not PLAIN_NAME.fullmatch(value) or value in ("a", "b", "label", "weight", "split"):
+            raise ValueError(
+                f"expected a name of a-z, 0-9 and '_' that is not a, b, label, weight or split; got {value!r}"
+            )
+        return value
 
 
 class Edges(Spec):
@@ -68,11 +137,41 @@ class MixtureData(Spec):
     std: float = Field(default=0.15, gt=0)  # of each Gaussian, the same along both axes
 
 
-class Pictures(Spec):
-    """What every folder of pictures has in common."""
+class Place(Spec):
+    """Where pictures are: exactly one of these is given."""
 
     dataset: str | None = None  # a name from `datasets/`, or ...
-    root: Path | None = None  # ... a folder of your own
+    root: Path | None = None  # ... a folder of your own, or ...
+    manifest: Path | None = None  # ... a table of files: .csv, .jsonl or .parquet, or ...
+    shards: str | None = (
+        None  # ... WebDataset tar files: a folder, or a path or URL such as s3://b/train-{000..099}.tar
+    )
+
+    @property
+    def places(self) -> int:
+        """How many of them are given."""
+        return sum(place is not None for place in (self.dataset, self.root, self.manifest, self.shards))
+
+
+class Part(Place):
+    """One of several sets that are mixed."""
+
+    ratio: float = Field(default=1.0, gt=0)  # its share of a batch is ratio / sum of ratios
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.places != 1:
+            raise ValueError("each set of a mix needs exactly one of dataset, root, manifest and shards")
+        return self
+
+
+class Pictures(Place):
+    """What every collection of pictures has in common."""
+
+    mix: tuple[Part, ...] = ()  # several sets of one layout, in place of a single one
+    columns: dict[str, str] = Field(default_factory=dict)  # a, b, label, ... → its name in a manifest or in shards
+    buffer: int = Field(default=2048, ge=1)  # pictures of shards that are shuffled together
+    bits: Literal[8, 16] = 8  # a sample, as pictures are read, kept and augmented
     load: int | None = Field(default=None, ge=1)  # resize to this before the crop, pixels; None: native size
     fit: Literal["stretch", "shorter"] = "stretch"  # resize to load × load, or the shorter side to load
     crop: int = Field(ge=1)  # side of the pictures in a batch, pixels
@@ -104,10 +203,17 @@ class Pictures(Spec):
             transforms(value)
         return value
 
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The pictures that make up one item, in the order in which they are read and kept."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.dataset is None) == (self.root is None):
-            raise ValueError("give either `dataset: <name>` or `root: <folder>`, and only one of them")
+        if self.places + bool(self.mix) != 1:
+            raise ValueError(
+                "give exactly one of `dataset: <name>`, `root: <folder>`, `manifest: <file>`, `shards: <files>`, `mix`"
+            )
         if self.load is not None and self.load < self.crop:
             raise ValueError(f"crop must fit into load, got crop {self.crop} and load {self.load}")
         return self
@@ -120,11 +226,41 @@ class PairedData(Pictures):
     direction: Literal["a2b", "b2a"] = "a2b"  # b2a: the folder's B becomes side a of a batch, and A side b
     derive: Derive | None = None  # root is then a folder of photos alone
     channels: Channels = Channels()
+    condition: tuple[Condition, ...] = ()  # [mask]: pictures in trainmask/ (or train/mask, mask/train, mask)
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        a, b = Plane("a", self.channels.a), Plane("b", self.channels.b)
+        if self.derive is not None:
+            return (b,)
+        return (a, *(Plane(each.name, each.channels) for each in self.condition), b)
+
+    @property
+    def inputs(self) -> int:
+        """Channels that a translator takes: those of side a and of every condition."""
+        return depth(self.channels.a) + sum(depth(each.channels) for each in self.condition)
+
+    @property
+    def outputs(self) -> int:
+        return depth(self.channels.b)
+
+    @field_validator("condition", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Any) -> Any:
+        return (
+            [{"name": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
+        )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.derive is not None and self.direction == "b2a":
             raise ValueError("`derive` makes a from b; it has no other direction: leave `direction` out")
+        if self.derive is not None and (
+            self.condition or self.channels.b not in (1, 3) or self.channels.a not in (1, 3)
+        ):
+            raise ValueError("`derive` draws edges of grey or colour photos: channels are 1 or 3, without conditions")
+        if len({each.name for each in self.condition}) < len(self.condition):
+            raise ValueError("each condition needs a name of its own")
         return self
 
 
@@ -134,6 +270,11 @@ class UnpairedData(Pictures):
     layout: Literal["unpaired"]
     channels: Channels = Channels()
 
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """One for each stream: an item of unpaired data is a single picture."""
+        return (Plane("a", self.channels.a), Plane("b", self.channels.b))
+
 
 class UnlabelledData(Pictures):
     """Pictures at any depth below the folder."""
@@ -141,12 +282,20 @@ class UnlabelledData(Pictures):
     layout: Literal["unlabelled"]
     channels: Depth = 3
 
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        return (Plane("a", self.channels),)
+
 
 class LabelledData(Pictures):
     """A folder per class; the sorted names are the labels 0, 1, ..."""
 
     layout: Literal["labelled"]
     channels: Depth = 3
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        return (Plane("a", self.channels),)
 
 
 Data = Annotated[
