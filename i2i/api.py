@@ -4,7 +4,7 @@ The commands are thin calls of these.
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import Console
 from i2i import evaluation, images, loading, recipe, store, zoo
 from i2i import export as exporting
 from i2i.cost import say
-from i2i.data import open_split
+from i2i.data import Data, Pictures, check, fetch, missing, open_split
 from i2i.engine import checkpoint, report
 from i2i.engine.pictures import scatter, sheet
 from i2i.engine.ranks import Ranks, from_torchrun, join, leave
@@ -47,6 +47,11 @@ class Trained:
     report: Path
     resumed: bool
     already_finished: bool
+
+
+def never(question: str) -> bool:
+    """Nothing is downloaded unless somebody has agreed to it."""
+    return False
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -79,6 +84,7 @@ def train(
     device: str = "auto",
     name: str | None = None,
     seeds: int = 1,
+    may_fetch: Callable[[str], bool] = never,
     console: Console = QUIET,
 ) -> Trained:
     """Trains a recipe (a file, a shipped name, or settings), or goes on with its run, or says that it is finished.
@@ -86,15 +92,16 @@ def train(
     `run`: the run's folder, `runs/<recipe>` unless given. `overrides`: `key=value` changes to the recipe. `name`: what
     the model is known by afterwards, the recipe's name unless given; it is the best by validation where there was one.
     `seeds`: trains that many times, from the recipe's seed upwards, each in its own folder below `run`, and keeps the
-    best by validation. Started by torchrun, all its processes train one model. Raises UserError.
+    best by validation. `may_fetch` is asked before data that the recipe names is downloaded, with a sentence that says
+    how much. Started by torchrun, all its processes train one model. Raises UserError.
     """
     settings = source if isinstance(source, Settings) else recipe.load(source, overrides)
     recipe.check_schedule(settings, "this")  # also settings that were made in Python, not read from a file
-    open_split(settings.data, "train")  # what is missing is said before anything is written
     stem = "model" if isinstance(source, Settings) else recipe.find(source).stem
     name = store.check_name(name or stem.lower())
     folder = Path(run) if run else Path("runs") / stem
     place = pick_device(device)
+    _ready(settings.data, may_fetch, console)
     ranks = join(place, settings.timeout)
     try:
         if seeds == 1:
@@ -106,6 +113,25 @@ def train(
     if ranks.first:
         store.register(done.model, name)
     return replace(done, name=name)
+
+
+def _ready(data: Data, may_fetch: Callable[[str], bool], console: Console) -> None:
+    """Brings the data that is named and not here, and says what is wrong with it before anything is written."""
+    for told in missing(data):
+        if may_fetch(
+            f"Fetch the data set {told.name}, {told.title} ({told.weight}; commercial use: {told.commercial})?"
+        ):
+            fetch(told.name, console=console)
+    split = open_split(data, "train")
+    allowed = max(1, int(data.skip * len(split))) if isinstance(data, Pictures) and data.skip else 0
+    findings = check.quick(data)
+    wrong = [finding for finding in findings if finding.severity == "error" and finding.count > allowed]
+    if wrong:
+        lines = "\n".join(finding.text() for finding in wrong)
+        raise UserError(f"The training pictures cannot be used as they are:\n{lines}")
+    for finding in findings:
+        if finding.severity != "note":
+            say(console, finding.text())
 
 
 def _train(settings: Settings, run: Path, device: torch.device, ranks: Ranks, console: Console) -> Trained:

@@ -32,9 +32,12 @@ def commands(text: str) -> list[str]:
 def parse(command: str) -> dict[str, Any]:
     """What a command would be called with; raises when it is misspelt."""
     group: Any = typer.main.get_command(cli.app)
-    name, *words = shlex.split(command)[1:]
-    assert name in group.commands, f"there is no command {name!r}"
-    parsed: dict[str, Any] = group.commands[name].make_context(name, words).params
+    words = shlex.split(command)[1:]
+    while hasattr(group, "commands"):  # `i2i data fetch`
+        name, *words = words
+        assert name in group.commands, f"there is no command {name!r}"
+        group = group.commands[name]
+    parsed: dict[str, Any] = group.make_context(name, words).params
     return parsed
 
 

@@ -1,7 +1,7 @@
 """A whole batch changed at once on its device by kornia's transforms, which a GPU does in passing.
 
 All random numbers come from (seed, position, rank), inside a fork of torch's generators: nobody else's draws move.
-Legend: n batch, c channels, h height, w width; float32 n c h w in [-1, 1].
+Legend: n batch, c channels, h height, w width; float32 n c h w in [-1, 1], and segmentation maps uint8 n 1 h w.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from i2i.data import keys
-from i2i.data.spec import PairedData, Pictures
+from i2i.data.spec import Look, Pictures, UnpairedData
 from i2i.errors import UserError, suggest
 
 Change = Callable[[list[torch.Tensor], int], list[torch.Tensor]]
@@ -44,19 +44,21 @@ def transforms(steps: Sequence[str | dict[str, dict[str, Any]]]) -> list[Any]:
 
 
 def change(spec: Pictures, seed: int, rank: int) -> Change | None:
-    """`spec.augment_batch` as a function of (sides of a batch, position); None if there is none.
+    """`spec.augment_batch` as a function of (planes of a batch, position); None if there is none.
 
-    Both sides of a pair are changed by the same parameters, unpaired sides each by their own. Batches are changed as
-    each rank holds them, so unlike the order of the pictures this does depend on the number of ranks.
+    The planes of a pair are changed by the same parameters, unpaired sides each by their own. Segmentation maps are
+    moved as the others are, to the nearest pixel, and never coloured. Batches are changed as each rank holds them, so
+    unlike the order of the pictures this does depend on the number of ranks.
     """
     if not spec.augment_batch:
         return None
     steps = transforms(spec.augment_batch)
-    paired = isinstance(spec, PairedData)
+    looks = [plane.look for plane in spec.planes]
+    alone = isinstance(spec, UnpairedData)
 
-    def apply(sides: list[torch.Tensor], position: int) -> list[torch.Tensor]:
+    def apply(planes: list[torch.Tensor], position: int) -> list[torch.Tensor]:
         number = int(keys.generator(keys.BATCH, seed, position, rank).integers(2**63))
-        device = sides[0].device
+        device = planes[0].device
         # Autocast off: half precision would move pictures with the hardware.
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -67,30 +69,56 @@ def change(spec: Pictures, seed: int, rank: int) -> Change | None:
             if device.type == "cuda":
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(number)
-            changed = [(side + 1) / 2 for side in sides]  # kornia's range is [0, 1]
+            changed = [
+                (plane + 1) / 2 if isinstance(look, int) else plane.float()  # kornia's range is [0, 1]
+                for plane, look in zip(planes, looks, strict=True)
+            ]
             for step in steps:
-                changed = _step(step, changed, paired)
-        return [side.clamp(0, 1) * 2 - 1 for side in changed]
+                if alone:
+                    changed = [_step(step, [plane], [look])[0] for plane, look in zip(changed, looks, strict=True)]
+                else:
+                    changed = _step(step, changed, looks)
+        return [
+            plane.clamp(0, 1) * 2 - 1 if isinstance(look, int) else plane.round().clamp(0, look.classes - 1).byte()
+            for plane, look in zip(changed, looks, strict=True)
+        ]
 
     return apply
 
 
-def _step(step: Any, sides: list[torch.Tensor], paired: bool) -> list[torch.Tensor]:
-    changed: list[torch.Tensor] = []
-    for side in sides:
+def _step(step: Any, planes: list[torch.Tensor], looks: list[Look]) -> list[torch.Tensor]:
+    """One transform of all planes with one draw, the first picture's, or if all are maps that for a black picture."""
+    from kornia.augmentation import GeometricAugmentationBase2D
+
+    changed: dict[int, torch.Tensor] = {}
+    order = sorted(range(len(planes)), key=lambda place: not isinstance(looks[place], int))  # pictures first
+    for place in order:
+        plane, look = planes[place], looks[place]
         try:
-            changed.append(step(side, params=step._params if paired and changed else None))
+            if isinstance(look, int):
+                if type(step).__name__ == "RandomGrayscale" and look not in (1, 3):
+                    raise ValueError("kornia would take the mean of all channels, whatever they hold")
+                changed[place] = step(plane, params=step._params if changed else None)
+            elif not isinstance(step, GeometricAugmentationBase2D):
+                changed[place] = plane
+            else:
+                if not changed:
+                    step(plane.new_zeros(len(plane), 3, *plane.shape[2:]))
+                changed[place] = step.transform_masks(  # to the nearest pixel
+                    plane, params=step._params, flags=step.flags, transform=step.transform_matrix
+                )
         except Exception as problem:
             raise UserError(
-                f"data.augment_batch: {type(step).__name__} cannot be applied to pictures of {_shape(side)} "
+                f"data.augment_batch: {type(step).__name__} cannot be applied to pictures of {_shape(plane)} "
                 f"(channels, height, width): {problem}"
             ) from None
-        if changed[-1].shape != side.shape:
+        if changed[place].shape != plane.shape:
             raise UserError(
-                f"data.augment_batch: {type(step).__name__} must return pictures of {_shape(side)} (channels, height, "
-                f"width), got {_shape(changed[-1])}. Leave out what changes the size; `load` and `crop` set it."
+                f"data.augment_batch: {type(step).__name__} must return pictures of {_shape(plane)} (channels, height, "
+                f"width), got {_shape(changed[place])}. Leave out what changes the size, which `load` and `crop` set, "
+                "and what needs equally many channels on every side."
             )
-    return changed
+    return [changed[place] for place in range(len(planes))]
 
 
 def _shape(pictures: torch.Tensor) -> str:

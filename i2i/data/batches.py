@@ -14,22 +14,24 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from i2i.data import mixture
+from i2i.data import gaussians
 from i2i.data.augment import crop
 from i2i.data.augment_batch import change
 from i2i.data.finish import Batch, finish
-from i2i.data.layouts import Split, open_split
-from i2i.data.order import Order
-from i2i.data.reading import files, fitting, item, streams
+from i2i.data.layouts import open_split
+from i2i.data.order import NEAR, Order
+from i2i.data.reading import files, fitting, item, nothing, streams
+from i2i.data.reference import Reference
 from i2i.data.source import Source, tensors
-from i2i.data.spec import MOST, Data, MixtureData, Pictures, UnpairedData
+from i2i.data.spec import MOST, Data, MixtureData, Pictures
+from i2i.data.split import Split
+from i2i.data.walks import Plain, Walk
 from i2i.errors import UserError
 
 
@@ -66,7 +68,7 @@ class Batches(Iterator[Any]):
         self.skipped: dict[str, str] = {}
         self._trouble: str | None = None
         share = range(rank * (batch // world), (rank + 1) * (batch // world))
-        self._order = Order(_lengths(spec, self.split), batch, seed, share)
+        self._order = Order(_walks(spec, self.split), batch, seed, share)
         self._change = None if isinstance(spec, MixtureData) else change(spec, seed, rank)
         source = Source(spec, self.split, self._order, self._allowed)
         _OPEN.add(self)
@@ -101,14 +103,14 @@ class Batches(Iterator[Any]):
         self.position += 1
         return finish(self.spec, parts, self.device, self.position - 1, self._change)
 
-    def files(self, first: int, last: int) -> list[Path]:
+    def files(self, first: int, last: int) -> list[Reference]:
         """The files that batches first, ..., last - 1 are made from on this rank, as far as `skipped` is known."""
         if isinstance(self.spec, MixtureData):
             return []
-        found: list[Path] = []
+        found: list[Reference] = []
         for slot in itertools.chain(*(s for p in range(first, last) for s in self._order.slots(p))):
             sources = (files(self.spec, self.split, slot.stream, i) for i in self._order.candidates(slot))
-            few = itertools.islice(sources, 100)  # at most half may be unusable, so the chance to miss is 2^-100
+            few = itertools.islice(sources, 2 * NEAR)  # at most half may be unusable, so the chance to miss is 2^-99
             found += next((some for some in few if not any(str(path) in self.skipped for path in some)), [])
         return found
 
@@ -148,14 +150,13 @@ class Batches(Iterator[Any]):
 
 
 def fixed(spec: Data, split: str, count: int, device: torch.device | str = "cpu") -> Batch:
-    """Up to `count` items spread evenly over a split, always the same ones,: as they are tested,
+    """Up to `count` items spread evenly over a split (of shards, over a few), always the same ones: as they are tested,
     without augmentation, and with an error for a picture that cannot be used."""
     opened = open_split(spec, split)
     if isinstance(spec, MixtureData):
-        return mixture.points(spec, split, count, 0).to(device)
-    lengths = streams(spec, opened)
-    count = min(count, *lengths)
-    chosen = [np.linspace(0, length - 1, count).round().astype(int).tolist() for length in lengths]
+        return gaussians.points(spec, split, count, 0).to(device)
+    count = min(count, *streams(spec, opened))
+    chosen = [walk.spread(count) for walk in _walks(spec, opened)]
     return finish(spec, _still(spec, opened, chosen), torch.device(device))
 
 
@@ -167,7 +168,7 @@ def in_order(spec: Data, split: str, batch: int, device: torch.device | str = "c
     opened = open_split(spec, split)
     for start in range(0, len(opened), batch):
         if isinstance(spec, MixtureData):
-            yield mixture.points(spec, split, min(batch, len(opened) - start), 0, start).to(device)
+            yield gaussians.points(spec, split, min(batch, len(opened) - start), 0, start).to(device)
         else:
             chosen = [list(range(start, min(start + batch, length))) for length in streams(spec, opened)]
             yield finish(spec, _still(spec, opened, chosen), torch.device(device))
@@ -193,8 +194,9 @@ class _From:
         return itertools.count(self.position)
 
 
-def _lengths(spec: Data, split: Split) -> tuple[int, ...]:
-    return (len(split),) if isinstance(spec, MixtureData) else streams(spec, split)
+def _walks(spec: Data, split: Split) -> tuple[Walk, ...]:
+    lengths = (len(split),) if isinstance(spec, MixtureData) else streams(spec, split)
+    return split.walks or tuple(Plain(length) for length in lengths)
 
 
 def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.Tensor]:
@@ -211,9 +213,7 @@ def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.
             rows.append([crop(side, spec.crop, 0.5, 0.5) for side in sides])
         columns += [np.stack(column) for column in zip(*rows, strict=True)]
         if not rows:  # the shorter of two unpaired sides has run out
-            assert isinstance(spec, UnpairedData)
-            depth = spec.channels.b if stream else spec.channels.a
-            columns.append(np.empty((0, spec.crop, spec.crop, depth), np.uint8))
+            columns += nothing(spec, stream)
     return tensors(columns, [split.labels[index] for index in chosen[0]] if split.labels else [])
 
 

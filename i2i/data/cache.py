@@ -1,8 +1,9 @@
 """Decoded pictures on disk, so that each is decoded once: by any process, in any run, for any recipe that fits.
 
 A cache is two files. `<key>.data` holds pixels one item after the other, mapped into memory to be read; `<key>.index`
-holds for each item a record: checksum, offset, and up to two shapes (h, w, c). Records are written after their pixels,
-and the checksum covers both, so that nobody takes an item for whole which a killed process or a power cut left halved.
+holds for each item a record: checksum, offset, and for each of its planes h, w, c and the bytes of a sample. Records
+are written after their pixels, and the checksum covers both, so that nobody takes an item for whole which a killed
+process or a power cut left halved. What has no record yet takes no disk: the index is a sparse file.
 
 Who writes holds the index's lock for the moment; who uses a cache holds a shared lock on its data for as long, so that
 another process which needs room does not remove it. The key names everything that decides the pixels.
@@ -23,9 +24,10 @@ import numpy as np
 import torch
 from PIL import __version__ as pillow
 
-from i2i.data.layouts import Split
+from i2i.data.looks import planes_of
 from i2i.data.reading import streams
 from i2i.data.spec import Pictures
+from i2i.data.split import Split
 from i2i.paths import home
 
 try:
@@ -36,32 +38,43 @@ except ImportError:  # Windows; nothing is kept there
 BUDGET = 2**32  # bytes that all caches together may take, where the recipe names no number
 SPARE = 2**30  # bytes of the disk that are always left to saved states
 STRIDE = 2**25  # bytes that a cache grows by before it looks again how much room there is
-RECORD = struct.Struct("<IQ6I")
+FORMAT = 2  # of the files, and of what their pixels mean
 
 
 def open_cache(spec: Pictures, split: Split) -> "Cache | None":
-    """The cache of what `spec` reads of a split; None where the recipe wants none. It touches no file until used."""
-    if spec.cache == "off" or fcntl is None:
+    """The cache of what `spec` reads of a split. It touches no file until used.
+
+    None where the recipe wants none, and for a split that cannot tell when a picture changes.
+    """
+    if spec.cache == "off" or split.stamp is None or fcntl is None:
         return None
     budget = BUDGET if spec.cache == "auto" else spec.cache
-    return Cache(home() / "cache", key(spec, split), sum(streams(spec, split)), budget)
+    items, planes = sum(streams(spec, split)), len(planes_of(spec, 0))
+    return Cache(home() / "cache", key(spec, split), items, budget, planes)
 
 
 def key(spec: Pictures, split: Split) -> str:
     """A name for the pixels: the files with their times, how they are read and resized, and by which libraries."""
-    told = spec.model_dump(mode="json", include={"layout", "load", "fit", "channels", "direction"})
+    told = spec.model_dump(mode="json", include={"layout", "load", "fit", "channels", "condition", "bits", "direction"})
     derived = getattr(spec, "derive", None) is not None
-    return hashlib.sha256(json.dumps([1, split.stamp, told, derived, pillow, torch.__version__]).encode()).hexdigest()
+    parts = [FORMAT, split.stamp, told, derived, split.side_by_side, pillow, torch.__version__]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def record(planes: int) -> struct.Struct:
+    """How the index tells of an item of up to so many planes."""
+    return struct.Struct("<IQ" + "IIHB" * planes)
 
 
 class Cache:
-    """Items by number, each one picture or the two of a pair. `trouble` says in one line why nothing more is kept.
+    """Items by number, each of up to `planes` pictures. `trouble` says in one line why nothing more is kept.
 
     It goes through a fork: each process opens the files for itself, when it first asks.
     """
 
-    def __init__(self, folder: Path, key: str, items: int, budget: int) -> None:
-        self.folder, self.key, self.items, self.budget = folder, key, items, budget
+    def __init__(self, folder: Path, key: str, items: int, budget: int, planes: int = 1) -> None:
+        self.folder, self.key, self.items, self.budget, self.planes = folder, key, items, budget, planes
+        self.record = record(planes)
         self.trouble: str | None = None
         self._process = 0  # whose files are open
         self._index: mmap.mmap | None = None
@@ -70,7 +83,7 @@ class Cache:
         self._granted = 0  # the size that the data may grow to without another look at the disk
 
     def get(self, number: int) -> list[np.ndarray] | None:
-        """Pictures, uint8 h w c, read-only; None where there are none yet."""
+        """Pictures, uint8 or uint16 h w c, read-only; None where there are none yet."""
         return self._find(number) if self._ready() else None
 
     def put(self, number: int, pictures: list[np.ndarray]) -> None:
@@ -109,7 +122,7 @@ class Cache:
                 break
             closing()  # somebody removed the cache between our opening and our locking it
         self._index_file, self._data_file = files
-        size = self.items * RECORD.size
+        size = self.items * self.record.size
         if os.fstat(self._index_file).st_size < size:
             os.ftruncate(self._index_file, size)  # zeros: no record
         os.utime(self._data_file)  # the least recently used cache is the first to go
@@ -117,21 +130,22 @@ class Cache:
 
     def _find(self, number: int) -> list[np.ndarray] | None:
         assert self._index is not None
-        record = self._index[number * RECORD.size : (number + 1) * RECORD.size]
-        checksum, offset, h, w, c, h2, w2, c2 = RECORD.unpack(record)
-        middle = offset + h * w * c
-        end = middle + h2 * w2 * c2
-        if middle == offset or not self._mapped(end):
+        told = self._index[number * self.record.size : (number + 1) * self.record.size]
+        checksum, start, *rest = self.record.unpack(told)
+        end, places = start, []
+        for first in range(0, len(rest), 4):
+            h, w, c, wide = rest[first : first + 4]
+            if h:
+                places.append((end, (h, w, c), f"<u{wide}"))
+                end += h * w * c * wide
+        if end == start or not self._mapped(end):
             return None
         assert self._data is not None
         if not self._checked[number]:  # once for each process: what is whole stays so
-            if zlib.crc32(memoryview(self._data)[offset:end], zlib.crc32(record[4:])) != checksum:
+            if zlib.crc32(memoryview(self._data)[start:end], zlib.crc32(told[4:])) != checksum:
                 return None
             self._checked[number] = True
-        pictures = [np.ndarray((h, w, c), np.uint8, self._data, offset)]
-        if end > middle:
-            pictures.append(np.ndarray((h2, w2, c2), np.uint8, self._data, middle))
-        return pictures
+        return [np.ndarray(shape, kind, self._data, offset) for offset, shape, kind in places]
 
     def _mapped(self, end: int) -> bool:
         """Whether the data reaches up to `end`. Its map is made anew when the file has grown beyond it."""
@@ -150,8 +164,8 @@ class Cache:
             if end + len(pixels) > self._granted:
                 self._growing = False  # what does not fit is decoded each time
                 return
-        shapes = [side for picture in pictures for side in picture.shape]
-        told = RECORD.pack(0, end, *shapes, *[0] * (6 - len(shapes)))[4:]
+        shapes = [number for picture in pictures for number in (*picture.shape, picture.itemsize)]
+        told = self.record.pack(0, end, *shapes, *[0] * (4 * self.planes - len(shapes)))[4:]
         record = zlib.crc32(pixels, zlib.crc32(told)).to_bytes(4, "little") + told
         try:
             _write(self._data_file, pixels, end)
@@ -159,7 +173,7 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._data_file, end)
             raise
-        _write(self._index_file, record, number * RECORD.size)
+        _write(self._index_file, record, number * self.record.size)
 
     def _room(self, end: int, more: int) -> int:
         """The size that the data may have; the least recently used caches are removed for it, if nobody has them open.

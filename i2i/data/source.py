@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from i2i.data import keys, mixture
+from i2i.data import gaussians, keys
 from i2i.data.augment import augmented, pipeline
 from i2i.data.cache import open_cache
-from i2i.data.layouts import Split
 from i2i.data.order import Order, Slot
 from i2i.data.reading import Unusable, files, fitting, item
 from i2i.data.spec import Data, MixtureData, Pictures
+from i2i.data.split import Split
+from i2i.data.tables.columns import Column
 from i2i.errors import UserError
 
 # What travels from a worker: pictures as uint8 n h w c (and labels), or None where too few are usable; the reason
@@ -25,7 +26,7 @@ class Source(Dataset[Any]):
 
     def __init__(self, spec: Data, split: Split, order: Order, allowed: int) -> None:
         self.spec, self.split, self.order, self.allowed = spec, split, order, allowed
-        self.unusable: dict[tuple[int, int], Unusable] = {}  # by stream and index, so that each is tried once
+        self.unusable: list[dict[int, Unusable]] = [{} for _ in order.walks]  # by stream and index: each is tried once
         if not isinstance(spec, MixtureData):
             self.cache = open_cache(spec, split)
             self.compose = pipeline(spec)
@@ -34,8 +35,9 @@ class Source(Dataset[Any]):
         try:
             if isinstance(self.spec, MixtureData):
                 share, n = self.order.share, self.order.batch
-                points = mixture.points(self.spec, self.split.name, n, self.order.seed, position)
+                points = gaussians.points(self.spec, self.split.name, n, self.order.seed, position)
                 return [points[share.start : share.stop]], {}, None
+            self._prefetch(position)
             return self._pictures(self.spec, position)
         except UserError as problem:
             return problem
@@ -50,24 +52,30 @@ class Source(Dataset[Any]):
                 if pictures is None:
                     return None, met, None
                 # The slot's own key, also for a replacement: it gets another window than at its own place.
-                rng = keys.generator(keys.AUGMENT, self.order.seed, slot.epoch, slot.item, slot.stream)
-                rows.append(augmented(pictures, spec, self.compose, rng))
+                rng = keys.generator(keys.AUGMENT, self.order.seed, slot.epoch, slot.draw, slot.stream)
+                rows.append(augmented(pictures, spec, self.compose, rng, slot.stream))
                 labels += [self.split.labels[index]] if self.split.labels else []
             columns += [np.stack(column) for column in zip(*rows, strict=True)]
         return tensors(columns, labels), met, self.cache.trouble if self.cache else None
 
+    def _prefetch(self, position: int) -> None:
+        """Bring the shards that are needed next onto this machine, in the background."""
+        for stream, index in self.order.coming(position):
+            column = self.split.files[stream]  # of paired data, any: what belongs together lies in one shard
+            if isinstance(column, Column):
+                column.ahead(index)
+
     def _first_usable(self, spec: Pictures, slot: Slot, met: dict[str, str]) -> tuple[int, list[np.ndarray] | None]:
         """The first candidate that can be used; None once more are unusable than may be, or all of the stream are."""
+        unusable = self.unusable[slot.stream]
         for index in self.order.candidates(slot):
-            place = (slot.stream, index)
-            if place not in self.unusable:
+            if index not in unusable:
                 try:
                     return index, self._item(spec, slot.stream, index)
                 except Unusable as problem:
-                    self.unusable[place] = problem
-            met[str(self.unusable[place].path)] = self.unusable[place].reason
-            here = sum(stream == slot.stream for stream, _ in self.unusable)
-            if len(met) > self.allowed or here == self.order.lengths[slot.stream]:
+                    unusable[index] = problem
+            met[str(unusable[index].path)] = unusable[index].reason
+            if len(met) > self.allowed or len(unusable) == self.order.walks[slot.stream].reach:
                 break
         return slot.item, None
 

@@ -139,5 +139,13 @@ def test_a_wrong_transform_says_what_fits(step: Any, said: str, spec: Make) -> N
 def test_what_does_not_fit_the_pictures_says_so(told: Callable[..., Data]) -> None:
     with pytest.raises(UserError, match=r"augment_batch: CenterCrop must return pictures of 3×16×16.*got 3×8×8"):
         take(told(augment_batch=[{"CenterCrop": {"size": 8}}]), 1)
+    with pytest.raises(UserError, match=r"must return pictures of 1×16×16.*got 3×16×16.*equally many channels"):
+        take(told(augment_batch=[{"RandomGaussianNoise": {"p": 1.0}}], channels={"a": 3, "b": 1}), 1)
+    four = {"channels": {"a": 4, "b": 4}}
+    for step in ({"RandomGrayscale": {"p": 1.0}}, {"RandomHue": {"hue": [0.1, 0.2], "p": 1.0}}):
+        (name,) = step
+        with pytest.raises(UserError, match=f"augment_batch: {name} cannot be applied to pictures of 4×16×16"):
+            take(told(augment_batch=[step], **four), 1)
+    assert take(told(**{"augment_batch": [STEPS[0], STEPS[2]]} | four), 1)[0][0].shape == (6, 4, 16, 16)
     with pytest.raises(UserError, match="augment_batch: RandomHue cannot be applied to pictures of 1×16×16"):
         take(told(augment_batch=[{"RandomHue": {"hue": [0.1, 0.2], "p": 1.0}}], channels={"a": 1, "b": 1}), 1)

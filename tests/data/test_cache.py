@@ -1,11 +1,13 @@
 """The cache changes how often pictures are decoded, and nothing else: whatever dies, fills the disk or is forbidden."""
 
+import dataclasses
 import errno
 import fcntl
 import multiprocessing
 import os
 import signal
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 
 from i2i.data import Batches, Data, open_split, reading
 from i2i.data import cache as caching
-from i2i.data.cache import RECORD, Cache, key, open_cache
+from i2i.data.cache import Cache, key, open_cache, record
 from i2i.images import read, write
 
 Make = Callable[..., Data]
@@ -25,6 +27,7 @@ Fill = Callable[..., None]
 
 WHOLE = {"val": 0, "test": 0}
 FORK = multiprocessing.get_context("fork")
+PAIR = record(2).size  # bytes
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +119,7 @@ def test_a_second_epoch_and_a_second_run_decode_nothing(workers: int, told: Call
     assert decoded.value == 24
 
 
-def test_what_decides_the_pixels_decides_the_key(tmp_path: Path, told: Callable[..., Data]) -> None:
+def test_what_decides_the_pixels_decides_the_key(tmp_path: Path, told: Callable[..., Data], fill: Fill) -> None:
     def made(**more: Any) -> str:
         spec = told(**more)
         return key(spec, open_split(spec, "train"))
@@ -127,9 +130,18 @@ def test_what_decides_the_pixels_decides_the_key(tmp_path: Path, told: Callable[
         {"fit": "shorter"},
         {"direction": "b2a"},
         {"channels": {"a": 1}},
+        {"channels": {"a": {"labels": 5}}},
+        {"channels": {"a": {"palette": ["#000000", "#ffffff"]}}},
+        {"channels": {"a": {"palette": ["#000000", "#fffffe"]}}},
+        {"bits": 16},
+        {"condition": ["mask"]},
+        {"condition": ["other"]},
+        {"condition": [{"name": "mask", "channels": {"labels": 2}}]},
         {"layout": "unpaired"},
     ]
-    assert len({made(), *(made(**change) for change in changes)}) == 7
+    for name in ("mask", "other"):
+        fill(tmp_path / f"data/train{name}", 12, size=20)
+    assert len({made(), *(made(**change) for change in changes)}) == len(changes) + 1
     for nothing in ({"crop": 8}, {"flip": False}, {"augment": ["Blur"]}, {"skip": 0}, {"workers": 1}):
         assert made(**nothing) == made()
 
@@ -157,11 +169,12 @@ def _flip(path: Path, place: int) -> None:
 
 DAMAGE: dict[str, Callable[[Path, Path], Any]] = {
     "a flipped bit of a picture": lambda index, data: _flip(data, 1000),
-    "a flipped bit of a shape": lambda index, data: _flip(index, 3 * RECORD.size + 12),
-    "a flipped bit of an offset": lambda index, data: _flip(index, 3 * RECORD.size + 8),
+    "a flipped bit of a shape": lambda index, data: _flip(index, 3 * PAIR + 12),
+    "a flipped bit of a depth": lambda index, data: _flip(index, 3 * PAIR + 22),
+    "a flipped bit of an offset": lambda index, data: _flip(index, 3 * PAIR + 8),
     "half of the pictures": lambda index, data: os.truncate(data, data.stat().st_size // 2),
     "no pictures": lambda index, data: os.truncate(data, 0),
-    "half of the records": lambda index, data: os.truncate(index, RECORD.size * 6 + 7),
+    "half of the records": lambda index, data: os.truncate(index, PAIR * 6 + 7),
     "rubbish for records": lambda index, data: index.write_bytes(b"\xff" * index.stat().st_size),
     "no index": lambda index, data: index.unlink(),
     "no data": lambda index, data: data.unlink(),
@@ -194,14 +207,14 @@ def test_a_killed_process_leaves_no_half_picture(place: Path, told: Callable[...
 
 
 def test_pictures_written_without_their_record_are_not_there(place: Path) -> None:
-    cache = Cache(place, "k", 2, 2**20)
+    cache = Cache(place, "k", 2, 2**20, 2)
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     cache.put(0, [picture])
     (place / "k.data").write_bytes((place / "k.data").read_bytes() + b"half a picture")
-    again = Cache(place, "k", 2, 2**20)
+    again = Cache(place, "k", 2, 2**20, 2)
     assert again.get(1) is None
     again.put(1, [picture + 1, picture[:2]])
-    pair = Cache(place, "k", 2, 2**20).get(1)
+    pair = Cache(place, "k", 2, 2**20, 2).get(1)
     assert pair is not None
     assert np.array_equal(pair[0], picture + 1)
     assert np.array_equal(pair[1], picture[:2])
@@ -355,3 +368,37 @@ def test_off_leaves_no_trace(place: Path, told: Callable[..., Data]) -> None:
     take(told(cache="off"))
     assert not place.exists()
     assert open_cache(told(cache="off"), open_split(told(), "train")) is None
+
+
+def test_items_of_any_planes_and_both_depths_are_kept(place: Path) -> None:
+    rng = np.random.default_rng(0)
+    items = [
+        [rng.integers(0, 256, (3, 5, 1), dtype=np.uint8), rng.integers(0, 65536, (3, 5, 3), dtype=np.uint16)],
+        [rng.integers(0, 65536, (7, 2, 7), dtype=np.uint16)] + [rng.integers(0, 256, (7, 2, 4), dtype=np.uint8)] * 3,
+        [rng.integers(0, 256, (1, 1, 1), dtype=np.uint8)],
+    ]
+    cache = Cache(place, "k", len(items), 2**20, 4)
+    for number, pictures in enumerate(items):
+        cache.put(number, pictures)
+    for opened in (cache, Cache(place, "k", len(items), 2**20, 4)):
+        for number, pictures in enumerate(items):
+            kept = opened.get(number)
+            assert kept is not None
+            assert [(each.dtype, each.tolist()) for each in kept] == [(each.dtype, each.tolist()) for each in pictures]
+
+
+def test_what_has_no_record_takes_neither_disk_nor_memory(place: Path) -> None:
+    cache = Cache(place, "k", 10_000_000, 2**30, 3)
+    tracemalloc.start()
+    cache.put(9_999_999, [np.zeros((2, 2, 3), np.uint8)])
+    assert cache.get(9_999_999) is not None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 11_000_000  # a byte for each item, and little else
+    assert (place / "k.index").stat().st_blocks * 512 < 2**16
+
+
+def test_a_split_that_cannot_tell_of_changes_is_not_kept(place: Path, told: Callable[..., Data]) -> None:
+    split = open_split(told(), "train")
+    assert open_cache(told(), split) is not None
+    assert open_cache(told(), dataclasses.replace(split, stamp=None)) is None

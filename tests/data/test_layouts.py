@@ -49,6 +49,49 @@ def test_b2a_swaps_the_sides_of_both_kinds_of_pairs(tmp_path: Path, spec: Make, 
         assert torch.equal(b, x)
 
 
+@pytest.mark.parametrize(
+    ("sides", "masks"),
+    [
+        ("train{}", "trainmask"),
+        ("train/{}", "train/mask"),
+        ("{}/train", "mask/train"),
+        ("train{}", "train_mask"),
+        ("train{}", "train/mask"),
+        ("{}", "mask"),
+    ],
+)
+def test_a_condition_lies_in_a_folder_like_the_sides(
+    sides: str, masks: str, tmp_path: Path, spec: Make, fill: Fill
+) -> None:
+    for folder, first in ((sides.format("A"), 0), (sides.format("B"), 100), (masks, 200)):
+        fill(tmp_path / folder, 6, first=first)
+    told = spec(layout="paired", root=tmp_path, crop=16, condition=["mask"], split={"val": 0.2, "test": 0})
+    split = open_split(told, "train")
+    assert [{path.parent for path in files} for files in split.files] == [
+        {tmp_path / sides.format("A")},
+        {tmp_path / sides.format("B")},
+        {tmp_path / masks},
+    ]
+    names = [[path.name for path in files] for files in split.files]
+    assert names[0] == names[1] == names[2]
+    assert len(names[0]) == 5
+    assert split.registered
+
+
+def test_a_condition_without_folder_or_partner_is_named(tmp_path: Path, spec: Make, fill: Fill) -> None:
+    fill(tmp_path / "trainA", 3)
+    fill(tmp_path / "trainB", 3)
+    told = spec(layout="paired", root=tmp_path, crop=16, condition=["mask"])
+    with pytest.raises(UserError, match=r"'mask'.*Expected trainmask/, train_mask/, train/mask/, mask/train/"):
+        open_split(told, "train")
+    fill(tmp_path / "trainmask", 2)
+    with pytest.raises(UserError, match=r"1 pictures in .*trainA have no partner of equal name in .*trainmask: 002"):
+        open_split(told, "train")
+    fill(tmp_path / "flat/train", 2)
+    with pytest.raises(UserError, match="conditions need folders for the sides"):
+        open_split(spec(layout="paired", root=tmp_path / "flat", crop=8, condition=["mask"]), "train")
+
+
 def test_a_single_picture_among_side_by_side_files_is_named(tmp_path: Path, spec: Make, fill: Fill) -> None:
     fill(tmp_path / "train", 1)
     with pytest.raises(UserError, match=r"000\.png: expected a and b side by side.*got 16×16"):
@@ -198,10 +241,10 @@ def test_an_empty_split_folder_is_an_error(tmp_path: Path, spec: Make, fill: Fil
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"layout": "paired", "crop": 8}, "either `dataset"),
-        ({"layout": "paired", "crop": 8, "root": "x", "dataset": "y"}, "only one of them"),
+        ({"layout": "paired", "crop": 8}, "exactly one of `dataset"),
+        ({"layout": "paired", "crop": 8, "root": "x", "dataset": "y"}, "exactly one of `dataset"),
         ({"layout": "paired", "crop": 16, "load": 8, "root": "x"}, "crop must fit into load"),
-        ({"layout": "paired", "crop": 8, "root": "x", "channels": {"a": 2}}, "1 or 3"),
+        ({"layout": "paired", "crop": 8, "root": "x", "channels": {"a": 0}}, "greater than or equal to 1"),
         (
             {"layout": "paired", "crop": 8, "root": "x", "derive": {"a": "edges"}, "direction": "b2a"},
             "no other direction",

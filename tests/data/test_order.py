@@ -10,6 +10,7 @@ import torch
 
 from i2i.data import Batches, Data
 from i2i.data.order import Order
+from i2i.data.walks import Plain
 
 Make = Callable[..., Data]
 Fill = Callable[..., None]
@@ -68,11 +69,11 @@ def test_a_run_resumes_at_every_position(workers: int, told: Callable[..., Data]
 
 
 def test_replacements_are_drawn_for_a_slot_alone() -> None:
-    order = Order((50, 50), 4, 7, range(4))
+    order = Order((Plain(50), Plain(50)), 4, 7, range(4))
     slots = [slot for p in range(40) for side in order.slots(p) for slot in side]
     drawn = {slot: tuple(islice(order.candidates(slot), 6)) for slot in slots}
     assert len(drawn) == len(slots) == len(set(drawn.values()))
     assert all(given[0] == slot.item for slot, given in drawn.items())
-    assert drawn[slots[9]] == tuple(islice(Order((50, 50), 2, 7, range(1)).candidates(slots[9]), 6))
-    other_seed = Order((50, 50), 4, 8, range(4))
+    assert drawn[slots[9]] == tuple(islice(Order((Plain(50), Plain(50)), 2, 7, range(1)).candidates(slots[9]), 6))
+    other_seed = Order((Plain(50), Plain(50)), 4, 8, range(4))
     assert tuple(islice(other_seed.candidates(slots[0]), 6))[1:] != drawn[slots[0]][1:]

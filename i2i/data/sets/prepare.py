@@ -1,21 +1,14 @@
 """How an embedded data set becomes a folder: unpack a zip, cut tiles from world maps, write arrays out as pictures."""
 
 import math
-import stat
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from i2i.errors import UserError
-from i2i.images import is_picture, read, write
+from i2i.data.fetching.unpack import unpack
+from i2i.images import read, write
 from i2i.spec import Spec
-
-MAX_MEMBERS = 200_000
-MAX_MEMBER = 2**26  # bytes of one unpacked file
-MAX_TOTAL = 2**31  # bytes of all of them
 
 
 class Zip(Spec):
@@ -30,7 +23,7 @@ class Zip(Spec):
 
     def prepare(self, cards: Path, folder: Path) -> None:
         """Make `folder`, which does not exist yet."""
-        unzip(cards / self.file, folder)
+        unpack(cards / self.file, folder)
 
 
 class Cut(Spec):
@@ -86,44 +79,6 @@ class Npz(Spec):
             for split, (pictures, labels) in self.splits.items():
                 for index, (picture, label) in enumerate(zip(arrays[pictures], arrays[labels], strict=True)):
                     write(folder / split / self.classes[label] / f"{index:05}.png", picture)
-
-
-def unzip(archive: Path, folder: Path) -> None:
-    """Copy an archive's pictures below `folder`. UserError if a name leads out of it, if it holds links or devices, two
-    names that are one file on some platforms, or sizes beyond all reason, and for what is no whole zip archive."""
-    total, names = 0, set()
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir() and is_picture(member.filename)]
-            if len(members) > MAX_MEMBERS:
-                raise UserError(f"{archive}: {len(members):,} files, more than the {MAX_MEMBERS:,} that are unpacked.")
-            for member in members:
-                _check_member(archive, member)
-                if (folded := member.filename.casefold()) in names:
-                    raise UserError(f"{archive}: {member.filename!r} is there twice, but for capitals.")
-                names.add(folded)
-                target = folder / PurePosixPath(member.filename)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member) as packed, target.open("xb") as file:
-                    # The sizes in an archive's headers are claims; count what really comes out.
-                    content = packed.read(MAX_MEMBER + 1)
-                    total += len(content)
-                    if len(content) > MAX_MEMBER or total > MAX_TOTAL:
-                        raise UserError(
-                            f"{archive}: unpacks to over {MAX_MEMBER:,} bytes a file or {MAX_TOTAL:,} in all."
-                        )
-                    file.write(content)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as problem:
-        raise UserError(f"{archive}: not a whole zip archive that can be read ({problem}).") from None
-
-
-def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
-    name = PurePosixPath(member.filename)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in member.filename:
-        raise UserError(f"{archive}: the file name {member.filename!r} leads out of the archive's own folder.")
-    mode = member.external_attr >> 16  # as Unix wrote it, 0 from elsewhere
-    if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
-        raise UserError(f"{archive}: {member.filename!r} is a link or a device, and only files are unpacked.")
 
 
 def corners(

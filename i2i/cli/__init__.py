@@ -1,18 +1,16 @@
 """The commands. Each is a few lines around `i2i.api`, which is imported late: `i2i --help` must not wait for torch."""
 
-import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from i2i.cli import data
+from i2i.cli.saying import Force, allowed, complain, console, first_process, say
 from i2i.errors import Stopped, UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     name="i2i",
@@ -21,31 +19,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(data.app, name="data")
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda. auto takes a GPU when one works.")]
 Runtime = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or tensorrt. auto takes a GPU when one works.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name (see `i2i models`), run folder, or file.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
-
-
-def say(text: str) -> None:
-    typer.echo(text)
-
-
-def complain(text: str) -> None:
-    typer.secho(text, err=True, fg=typer.colors.RED)
-
-
-def first_process() -> bool:
-    """Of those that torchrun has started, one speaks."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def console() -> "Console":
-    """Where progress is shown: beside the output, not in it."""
-    from rich.console import Console
-
-    return Console(stderr=True, quiet=not first_process())
 
 
 @app.command()
@@ -56,6 +34,7 @@ def train(
     device: Device = "auto",
     name: Annotated[str | None, typer.Option(help="Name of the model afterwards [default: RECIPE].")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds and keep the best by validation.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Fetch the data that the recipe names without asking.")] = False,
 ) -> None:
     """Train a recipe. The same command goes on with an interrupted run; torchrun starts it on several GPUs.
 
@@ -63,7 +42,10 @@ def train(
     """
     from i2i import api
 
-    done = api.train(recipe, run=run, overrides=set_ or (), device=device, name=name, seeds=seeds, console=console())
+    done = api.train(
+        recipe, run=run, overrides=set_ or (), device=device, name=name, seeds=seeds, console=console(),
+        may_fetch=allowed(yes),
+    )  # fmt: skip
     if not first_process():
         return
     if done.already_finished:

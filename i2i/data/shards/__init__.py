@@ -1,0 +1,1 @@
+"""WebDataset tar files, here or far away: which there are, what is in them, and where each picture lies."""
