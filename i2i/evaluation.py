@@ -3,6 +3,8 @@
 A score alone can mislead: on day → night a constant dark picture has a small L1, on line → colour the untouched
 drawing nearly ties. So the controls are always in the table, and real pictures beside real ones say what FID and KID
 are when nothing is wrong.
+Scores of pixels are of all channels, those of features of what people are shown (`data.looks.shown`); where the answer
+is a segmentation map, it is scored as one.
 Shapes: n pictures, c channels, h w size, d features; pictures are in [-1, 1].
 """
 
@@ -28,13 +30,15 @@ from i2i.data import (
     in_order,
     open_split,
 )
+from i2i.data.looks import shown
+from i2i.data.spec import depth
 from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
 from i2i.models import imported
 from i2i.runtime import Exported
 from i2i.scores import COLUMNS, Scores
 from i2i.translator import Translator
-from i2i.validation import BATCH, against_truth, at_rest, criterion, nothing, pooled, sampled, validate
+from i2i.validation import BATCH, against_truth, at_rest, criterion, looks_of, nothing, pooled, sampled, validate
 from i2i.zoo import Model
 
 __all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of_exported", "of_model", "validate"]
@@ -91,7 +95,7 @@ def of_exported(
     if exported.card.pixels == "float32":
         raise UserError("A model exported for float32 is scored from its own file: i2i evaluate --model NAME")
     data, other = _known(settings, folder)
-    if folder is None and getattr(data, "root", None):
+    if folder is None and any(getattr(data, place, None) for place in ("root", "manifest", "shards", "mix")):
         raise UserError("An exported model does not say where its pictures were. Give some: --data FOLDER")
     half = (255 if exported.card.pixels == "uint8" else 65535) / 2
 
@@ -135,12 +139,14 @@ def evaluate(
     scored, split = _which(data, split, folder)
     opened, device = open_split(scored, split), torch.device(device)
     source, target = (0, 1) if direction == "a2b" else (1, 0)
+    (look,) = looks_of(data, target)
     answers = {"model": answer, **controls(data, source, target, device)}
     chosen = metrics.network(features, device)
     lite = metrics.network("efflite0", device)  # has the stages for the perceptual distance
 
     values: dict[str, dict[str, list[Tensor]]] = {name: {} for name in (*answers, "truth")}
     seen: dict[str, list[Tensor]] = {name: [] for name in (*answers, "truth")}
+    counted: dict[str, list[Tensor]] = {name: [] for name in (*answers, "truth")}
 
     def put(name: str, column: str, value: Tensor) -> None:
         values[name].setdefault(column, []).append(value.cpu())
@@ -153,17 +159,27 @@ def evaluate(
             put("model", "cycle", metrics.l1(back(replies["model"]), x))
         if len(y):
             replies["truth"] = y
-            real = lite(y)
+            real = lite(shown(y, [look]))
         for name, pictures in replies.items():
-            looked = real if name == "truth" else lite(pictures)
-            seen[name].append((looked if chosen is lite else chosen(pictures)).pooled.cpu())
+            rgb = shown(pictures, [look])
+            looked = real if name == "truth" else lite(rgb)
+            seen[name].append((looked if chosen is lite else chosen(rgb)).pooled.cpu())
             if opened.registered:
-                columns = against_truth(pictures, y, looked, real) | {"chroma": metrics.chroma(pictures)}
+                columns = against_truth(pictures, y, looked, real, look)
+                if isinstance(look, int):
+                    columns["chroma"] = metrics.chroma(rgb)
+                else:
+                    counted[name].append(metrics.counts(pictures, y).cpu())
                 for column, value in columns.items():
                     put(name, column, value)
 
     rows = {name: {column: metrics.mean(torch.cat(parts)) for column, parts in row.items()}
             for name, row in values.items()}  # fmt: skip
+    for name, parts in counted.items():
+        if parts:
+            whole = torch.cat(parts)
+            for column, statistic in (("pixel_accuracy", metrics.pixel_accuracy), ("mean_iou", metrics.mean_iou)):
+                rows[name][column] = metrics.jackknife(statistic, whole)
     real_seen = torch.cat(seen.pop("truth"))
     sets = {name: torch.cat(parts) for name, parts in seen.items()}
     sets |= _training_pictures(data, target, len(real_seen), device, features, watch)
@@ -195,32 +211,35 @@ def evaluate_samples(
     device, chosen = torch.device(device), metrics.network(features, device)
     labelled = isinstance(scored, LabelledData)
     pictures = (batch[0] if labelled else batch for batch in in_order(scored, split, BATCH, device))
-    real = pooled(pictures, device, watch, features)
-    sets = {"model": pooled(sample(len(real)), device, watch, features)}
+    looks = looks_of(scored, 0)
+    real = pooled(pictures, looks, device, watch, features)
+    sets = {"model": pooled(sample(len(real)), looks, device, watch, features)}
     sets |= _training_pictures(data, 0, len(real), device, features, watch)
     rows = {name: metrics.compare(fakes, real, chosen.suffix) for name, fakes in sets.items()}
     return Scores(split, (len(real),), rows, chosen.protocol, folder)
 
 
 def controls(data: PairedData | UnpairedData, source: int, target: int, device: torch.device) -> dict[str, Answer]:
-    """Answers that know nothing of the content; colours come from the training split alone."""
-    depths = (data.channels.a, data.channels.b)
-    alike = depths[source] == depths[target]
-    copy: dict[str, Answer] = {"copy of the input": lambda x: x} if alike else {}
+    """Answers that know nothing of the content; colours come from the training split alone. A copy is that of the
+    input's picture without its conditions, and there is one only where both sides hold the same."""
+    look, other = looks_of(data, source)[0], looks_of(data, target)[0]
+    alike, own = look == other, slice(depth(look))
+    copy: dict[str, Answer] = {"copy of the input": lambda x: x[:, own]} if alike else {}
     try:
         seen = fixed(data, "train", TRAIN_PICTURES, device)
     except UserError:  # a model may be scored where its training pictures are not
         return copy
     mean, std = seen[target].mean((0, 2, 3), keepdim=True), seen[target].std((0, 2, 3), keepdim=True)
-    own_mean, own_std = seen[source].mean((0, 2, 3), keepdim=True), seen[source].std((0, 2, 3), keepdim=True)
+    pictures = seen[source][:, own]
+    own_mean, own_std = pictures.mean((0, 2, 3), keepdim=True), pictures.std((0, 2, 3), keepdim=True)
     average = seen[target].mean(0, keepdim=True)
     answers: dict[str, Answer] = {
         "constant colour": lambda x: mean.expand(len(x), -1, *x.shape[-2:]),
         "mean picture": lambda x: average.expand(len(x), -1, -1, -1),
         **copy,
     }
-    if alike:
-        answers["mean/std transfer"] = lambda x: ((x - own_mean) / own_std * std + mean).clamp(-1, 1)
+    if alike and isinstance(look, int):
+        answers["mean/std transfer"] = lambda x: ((x[:, own] - own_mean) / own_std * std + mean).clamp(-1, 1)
     return answers
 
 
@@ -233,7 +252,10 @@ def _training_pictures(
     except UserError:
         return {}
     pictures = found if isinstance(found, Tensor) else found[0 if isinstance(data, LabelledData) else side]
-    return {"training pictures": pooled(pictures.split(BATCH), device, watch, features)} if len(pictures) > 1 else {}
+    if len(pictures) < 2:
+        return {}
+    assert isinstance(data, Pictures)
+    return {"training pictures": pooled(pictures.split(BATCH), looks_of(data, side), device, watch, features)}
 
 
 def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
@@ -242,7 +264,8 @@ def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
         raise UserError(f"There is no split {split!r}.{suggest(split, SPLITS)}")
     if folder is None:
         return data, split
-    changed = {"dataset": None, "root": folder, "split": Fractions(val=0, test=0)}
+    nowhere = {"dataset": None, "manifest": None, "shards": None, "mix": ()}
+    changed = nowhere | {"root": folder, "split": Fractions(val=0, test=0)}
     there: Any = type(data).model_validate(data.model_dump() | changed)
     try:
         open_split(there, split)

@@ -1,5 +1,6 @@
 """A model's name → its exported form, ready to translate: without torch, unless that form has to be made first."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -55,24 +56,40 @@ def load(
 
 
 class Models:
-    """The exported forms of one model: that of 8 bits, and when a deeper picture comes that of 16."""
+    """The exported forms of one model: that of its training's depth, and when a picture of another comes that of it.
+    Classes are told by the one of 16 bits: in 8 the scores of two are often the same."""
 
     def __init__(self, name: str | Path, direction: str | None, device: str, console: Console) -> None:
         self.name, self.direction, self.device, self.console = name, direction, device, console
-        self.lock, self.loaded = Lock(), {"uint8": load(name, direction=direction, device=device, console=console)}
-        if told := note(device, self.loaded["uint8"].device):
+        path = store.find(name)
+        self.fixed = path.suffix == ".onnx"  # one file has one form
+        first = "uint8" if self.fixed else _likely(path, direction or "a2b")
+        self.lock, self.loaded = Lock(), {first: self._load(first)}
+        self.card = self.loaded[first].card
+        if told := note(device, self.loaded[first].device):
             console.print(told, style="dim", highlight=False)
-        card = self.loaded["uint8"].card
-        if card.pixels == "float32":
+        if self.card.pixels == "float32":
             raise UserError(f"{name} takes float32 values, which no picture file has. Export it without --pixels.")
-        self.fixed = store.find(name).suffix == ".onnx"  # one file has one form
 
     def of(self, kind: Kind) -> tuple[Exported, int]:
         """The form for pictures of this kind, and the bits it takes."""
+        deep = kind.bits > 8 or self.card.result.classes
+        form = "uint16" if deep and not self.fixed else "uint8"
         with self.lock:  # the hands ask at the same time
-            if not self.fixed and kind.bits > 8 and "uint16" not in self.loaded:
-                self.loaded["uint16"] = load(
-                    self.name, direction=self.direction, device=self.device, pixels="uint16", console=self.console
-                )
-        chosen = self.loaded["uint16" if kind.bits > 8 and not self.fixed else "uint8"]
+            if form not in self.loaded:
+                self.loaded[form] = self._load(form)
+        chosen = self.loaded[form]
         return chosen, 16 if chosen.card.pixels == "uint16" else 8
+
+    def _load(self, pixels: str) -> Exported:
+        return load(self.name, direction=self.direction, device=self.device, pixels=pixels, console=self.console)
+
+
+def _likely(path: Path, direction: str) -> str:
+    """The form that pictures like those of its training will ask of a model file."""
+    try:
+        data = json.loads(store.read_header(path)["recipe"])["data"]
+        deep = data["bits"] == 16 or not isinstance(data["channels"][direction.partition("2")[2]], int)
+    except (ValueError, KeyError, TypeError, RecursionError):  # older, imported, or damaged: that is told elsewhere
+        return "uint8"
+    return "uint16" if deep else "uint8"

@@ -7,6 +7,7 @@ const [model, source, target] = process.argv.slice(2);
 const { width, height, data } = PNG.sync.read(await readFile(source)); // rows of red, green, blue, alpha; 8 bits
 const session = await ort.InferenceSession.create(model);
 const channels = session.inputMetadata[0].shape[3];
+if (channels !== 1 && channels !== 3) throw new Error(`the model takes ${channels} channels, this client gives 1 or 3`);
 
 // uint8 [batch, height, width, channels], laid on white; grey by the weights of ITU-R 601
 const pixels = new Uint8Array(width * height * channels);

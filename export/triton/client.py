@@ -13,7 +13,7 @@ def translate(picture: Image.Image, model: str) -> np.ndarray:
     with urllib.request.urlopen(model, timeout=60) as response:
         told = json.load(response)
     tensor, result = told["inputs"][0], told["outputs"][0]
-    x = np.array(picture.convert("L" if tensor["shape"][3] == 1 else "RGB"))
+    x = np.array(picture.convert({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[tensor["shape"][3]]))
     x = x.reshape(1, picture.height, picture.width, tensor["shape"][3])
     described = {"name": tensor["name"], "shape": x.shape, "datatype": "UINT8"}
     described["parameters"] = {"binary_data_size": x.nbytes}

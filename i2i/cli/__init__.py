@@ -68,16 +68,20 @@ def translate(
     ] = None,
     smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
     max_pixels: Annotated[int, typer.Option(help="Files that claim more are not read.")] = 2**28,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER or NAME=FILE: a mask, say, that the model takes as well. Repeatable."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Translate pictures and videos. Each comes back in the size and the format it was given.
 
     **Example:** `i2i translate drawings/ cat.png --model quickstart -o coloured/`
     """
-    from i2i import translation
+    from i2i import plan, translation
 
     results = translation.translate(
-        inputs, model, out, direction=direction, device=device, quality=quality, metadata=metadata,
+        inputs, model, out, condition=plan.conditions(condition or ()), direction=direction, device=device, quality=quality, metadata=metadata,
         memory=int(memory * 1e9) if memory else None, smooth=smooth, max_pixels=max_pixels, force=force,
         console=console(),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from string import Template
 from i2i.errors import UserError
 from i2i.files import atomically
 from i2i.paths import shared
-from i2i.runtime.model import Exported
+from i2i.runtime.model import Card, Exported
 
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")  # what Kubernetes takes for a service; Triton takes more
 THREADS = 4  # of an instance on a CPU
@@ -20,6 +20,7 @@ BODY = 2**26  # bytes of a request that Triton takes unless told otherwise
 USUAL = 512 * 512  # pixels of the pictures that the memory limit is for, in a full batch
 GIB = 2**30
 TEXTS = ("Containerfile", "README.md", "kubernetes.yaml", "kserve.yaml")
+INSTEAD = "Use it from Python or the command line: i2i.load(name)(picture, ...) and i2i translate take it as it is."
 SCALING = {  # by the part that is busy
     False: (
         "- {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}",
@@ -58,6 +59,8 @@ def triton(
     card = exported.card
     if card.task != "translate" or card.pixels != "uint8":
         raise UserError(f"{model} does not translate uint8 pixels ({card.task}, {card.pixels}); Triton is given those.")
+    if problem := several(card):
+        raise UserError(f"{model} {problem}, and a server's clients send one picture and get one. {INSTEAD}")
     _check_place(out, name, force)
     size = model.stat().st_size
     batch_memory = card.memory * USUAL * max_batch
@@ -94,6 +97,16 @@ def triton(
     for text in TEXTS:
         _write(out / text, _filled(text, words).encode())
     return out
+
+
+def several(card: Card) -> str:
+    """What a model has besides one picture in and one out: conditions, or the classes of segmentation maps. '' if
+    nothing."""
+    if len(card.planes) > 1:
+        return f"takes a picture together with its {' and '.join(plane.name for plane in card.planes[1:])}"
+    if card.planes[0].classes:
+        return f"takes the {card.inputs} classes of a segmentation map"
+    return f"makes the {card.outputs} classes of a segmentation map" if card.result.classes else ""
 
 
 def _check(name: str, **numbers: int) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from i2i import __version__, images
+from i2i.deploy.triton import INSTEAD, several
 from i2i.errors import UserError
 from i2i.files import atomically
 from i2i.paths import shared
@@ -98,9 +99,12 @@ def _check_model(exported: Exported, model: Path, alone: bool) -> None:
         raise UserError(f"{model} makes pictures from noise. A web page needs a model that translates pictures.")
     if card.pixels != "uint8":
         raise UserError(f"{model} takes {card.pixels} pixels, and browsers have uint8. Export it with --pixels uint8.")
+    if problem := several(card):
+        raise UserError(f"{model} {problem}, and a web page has one picture and makes one. {INSTEAD}")
     if not {card.inputs, card.outputs} <= {1, 3}:
         raise UserError(
-            f"{model} translates {card.inputs} into {card.outputs} channels. A web page shows pictures of 1 or 3."
+            f"{model} translates {card.inputs} into {card.outputs} channels. A web page shows pictures of 1 or 3: a "
+            f"browser's canvas keeps no exact colours under transparency. {INSTEAD}"
         )
     size = model.stat().st_size
     if alone and size > MOST_EMBEDDED:

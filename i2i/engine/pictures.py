@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from i2i.data.looks import shown
+
 SMALLEST = 96  # pixels: narrower pictures are enlarged, so that people can see what is there
 TITLE = 90  # pixels for the titles on the left
 INK = "#0a0b0c"  # stands for the colour of a page's text
@@ -25,9 +27,9 @@ def to_uint8(pictures: Tensor) -> Tensor:
 
 
 def grid(rows: Mapping[str, Tensor]) -> Image.Image:
-    """Titled rows of pictures above each other, one column a picture; each row n c h w in [-1, 1], grey or RGB, all of
-    one n, h, w."""
-    tall = torch.stack([to_uint8(row).cpu().expand(-1, 3, -1, -1) for row in rows.values()])  # rows n 3 h w
+    """Titled rows of pictures above each other, one column a picture; each row n c h w in [-1, 1], all of one n, h, w.
+    One and two channels are shown as grey, of others the first three as red, green and blue."""
+    tall = torch.stack([to_uint8(shown(row, [row.shape[1]])).cpu() for row in rows.values()])  # rows n 3 h w
     sheet = tile(tall.flatten(0, 1), tall.shape[1], SMALLEST)
     canvas = Image.new("RGB", (TITLE + sheet.width, sheet.height), "white")
     canvas.paste(sheet, (TITLE, 0))
@@ -39,7 +41,8 @@ def grid(rows: Mapping[str, Tensor]) -> Image.Image:
 
 def sheet(pictures: Tensor) -> Image.Image:
     """n c h w in [-1, 1] → one picture, about as wide as high, in reading order."""
-    return tile(to_uint8(pictures).cpu(), math.ceil(math.sqrt(len(pictures))), SMALLEST // 2)
+    rgb = to_uint8(shown(pictures, [pictures.shape[1]])).cpu()
+    return tile(rgb, math.ceil(math.sqrt(len(pictures))), SMALLEST // 2)
 
 
 def tile(pictures: Tensor, across: int, smallest: int) -> Image.Image:

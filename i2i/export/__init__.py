@@ -9,12 +9,16 @@ import onnx
 import torch
 
 from i2i import __version__, store, zoo
+from i2i.data import PairedData, UnpairedData
+from i2i.data.spec import Look
 from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
 from i2i.export import graph, parity
 from i2i.export.graph import Pixels
 from i2i.export.play import bytes_per_pixel
 from i2i.files import atomically
+from i2i.models import imported
+from i2i.runtime.planes import Plane
 
 Precision = Literal["fp32", "fp16", "int8"]
 # Bytes of weights. Protobuf ends at 2 GiB, and a second file for weights breaks every store and cache. Weights grow on
@@ -59,7 +63,7 @@ def build(
     size = sum(weight.nbytes for weight in network.state_dict().values())
     if size > LARGEST:
         raise UserError(f"{path} has {size / 1e9:.1f} GB of weights; one ONNX file holds {LARGEST / 1e9:g} GB.")
-    feeds = None
+    feeds, seen = None, tuple[Plane, ...]()
     if way == "sample":
         if (precision, pixels) != ("fp32", "uint8"):
             raise UserError("A model that draws from noise is exported as fp32 and uint8 only.")
@@ -69,14 +73,18 @@ def build(
         traced = graph.translator(network, pixels)
         told = {"task": "translate", "inputs": network.inputs, "outputs": network.outputs}
         told |= {"multiple": network.multiple, "minimum": network.minimum}
+        looks, result = _planes(loaded.recipe, way)
+        planes = [{"name": name, "look": _told(look)} for name, look in looks.items()]
+        told |= {"planes": json.dumps(planes), "result": json.dumps(_told(result))}
+        seen = tuple(Plane.read(**plane) for plane in planes)
     model = traced.model
     if precision == "fp16":
         model = graph.translator(network, pixels, torch.float16).model
     elif precision == "int8":
         from i2i.export.quantise import quantised  # onnxruntime's quantiser takes a second to import
 
-        model, feeds = quantised(traced, loaded, way, calibrate)
-    report = parity.gate(traced, model, precision, feeds)
+        model, feeds = quantised(traced, loaded, way, calibrate, seen)
+    report = parity.gate(traced, model, precision, feeds or list(parity.usual(traced.module, seen)))
     told |= {"version": __version__, "model": loaded.recipe.model, "direction": way, "step": loaded.step}
     told |= {"opset": graph.opset_of(model), "precision": precision, "pixels": pixels, "data": loaded.data}
     told |= {"weights": weights, "recipe": _recipe(loaded.recipe)}
@@ -104,11 +112,29 @@ def _chosen(path: Path, loaded: zoo.Model, direction: str | None) -> tuple[str, 
     return way, ways[way]
 
 
+def _planes(settings: Settings, way: str) -> tuple[dict[str, Look], Look]:
+    """Of each picture that a direction takes its name and what it holds, and what the picture that it makes holds."""
+    source, _, target = way.partition("2")
+    data = settings if isinstance(settings, imported.Recipe) else settings.data
+    assert isinstance(data, imported.Recipe | PairedData | UnpairedData)
+    sides = data.channels
+    looks: dict[str, Look] = {source: getattr(sides, source)}
+    if isinstance(data, PairedData):
+        looks |= {condition.name: condition.channels for condition in data.condition}
+    return looks, getattr(sides, target)
+
+
+def _told(look: Look) -> Any:
+    """As a recipe says it."""
+    return look if isinstance(look, int) else look.model_dump(mode="json")
+
+
 def _recipe(settings: Settings) -> str:
     """The recipe without the places of this machine."""
     told = settings.model_dump(mode="json")
-    if told["data"] and told["data"].get("root"):  # an imported model has no data
-        told["data"]["root"] = Path(told["data"]["root"]).name
+    data = told["data"] or {}  # an imported model has none
+    for place in (data, *data.get("mix", ())):
+        place |= {key: Path(place[key]).name for key in ("root", "manifest", "shards") if place.get(key)}
     return json.dumps(told, sort_keys=True)
 
 

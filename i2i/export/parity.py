@@ -21,6 +21,7 @@ from i2i.errors import UserError
 from i2i.export.graph import TOP, Pixels, Sample, Traced, Translate, rounded
 from i2i.export.play import played
 from i2i.paths import shared
+from i2i.runtime.planes import Plane, one_hot
 
 Feed = Mapping[str, np.ndarray]  # what a model is given, by the name of the input
 
@@ -146,8 +147,9 @@ def _problem(report: Report, precision: str, pixels: str) -> str:
     return ""
 
 
-def usual(module: Translate | Sample) -> Iterator[Feed]:
-    """What the gate shows a model unless it is told: eight shipped pictures in each of three sizes, four at a time."""
+def usual(module: Translate | Sample, planes: Sequence[Plane] = ()) -> Iterator[Feed]:
+    """What the gate shows a model unless it is told: eight shipped pictures in each of three sizes, four at a time.
+    `planes`: what its channels are, light unless given; classes are bands of a picture's brightness."""
     if isinstance(module, Sample):
         noise = np.random.default_rng(0).standard_normal((DRAWS, int(module.network.noise)), np.float32)  # type: ignore[arg-type]
         classes = int(module.network.classes)  # type: ignore[arg-type]
@@ -156,7 +158,8 @@ def usual(module: Translate | Sample) -> Iterator[Feed]:
     earth = {name: images.read(shared("datasets") / "earth" / name) for name in sorted(set(SOURCES))}
     for h, w in SIZES:
         pieces = [_piece(earth[name], place, h, w) for name, place in zip(SOURCES, PLACES, strict=True)]
-        shown = [pixels_of(piece, int(module.network.inputs), module.pixels) for piece in pieces]  # type: ignore[arg-type]
+        light = [pixels_of(piece, int(module.network.inputs), module.pixels) for piece in pieces]  # type: ignore[arg-type]
+        shown = [drawn(picture, planes, module.pixels) for picture in light]
         for four in (shown[:4], shown[4:]):
             yield {"picture": np.concatenate(four)}
 
@@ -177,6 +180,20 @@ def pixels_of(colours: np.ndarray, channels: int, pixels: Pixels) -> np.ndarray:
     if pixels == "uint16":
         return (layers.astype(np.uint16) * 256 + np.roll(layers, 1, 0))[None]
     return np.ascontiguousarray(layers)[None]
+
+
+def drawn(picture: np.ndarray, planes: Sequence[Plane], pixels: Pixels) -> np.ndarray:
+    """What a model takes, with its planes of classes in place of the light that is in their channels."""
+    axis = 1 if pixels == "float32" else 3
+    made, first = picture.copy(), 0
+    for plane in planes:
+        own = (slice(None),) * axis + (slice(first, first := first + plane.channels),)
+        if plane.classes:
+            light = picture[own].astype(np.float64).mean(axis)[0]
+            edges = np.quantile(light, np.arange(1, plane.channels) / plane.channels)
+            hot = one_hot(np.digitize(light, edges).astype(np.uint8), plane.channels, picture.dtype.type)
+            made[own] = hot.transpose(2, 0, 1) if axis == 1 else hot
+    return made
 
 
 def first_difference(traced: Traced, model: onnx.ModelProto, feed: Feed, tolerance: float) -> str:

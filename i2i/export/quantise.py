@@ -28,6 +28,8 @@ from i2i.data import PairedData, UnpairedData, fixed
 from i2i.errors import UserError
 from i2i.export import parity
 from i2i.export.graph import TOP, Pixels, Traced
+from i2i.runtime.inputs import opened
+from i2i.runtime.planes import Plane
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 PICTURES = 64  # of the training ones: half to fit the ranges to, half to be judged by
@@ -48,14 +50,15 @@ LADDER = (Rung(QuantType.QUInt8, True, 20), Rung(QuantType.QUInt16, False, 21))
 
 
 def quantised(
-    traced: Traced, loaded: zoo.Model, direction: str, calibrate: Sequence[Path] = ()
+    traced: Traced, loaded: zoo.Model, direction: str, calibrate: Sequence[Path] = (), planes: Sequence[Plane] = ()
 ) -> tuple[onnx.ModelProto, Batches]:
     """The int8 form of a traced translator, and the pictures to judge it by, which it was not fitted to.
 
-    `calibrate`: real pictures of what it will translate, any size; the recipe's own training pictures if none. The
-    result is the last of the ladder if nothing was near enough: the gate refuses it. Raises UserError without pictures.
+    `calibrate`: real pictures of what it will translate, any size; the recipe's own training pictures if none.
+    `planes`: what its channels are, one picture unless given. The result is the last of the ladder if nothing was near
+    enough: the gate refuses it. Raises UserError without pictures.
     """
-    shown = _given(calibrate, traced) if calibrate else _training(loaded, direction, traced)
+    shown = _given(calibrate, traced, planes) if calibrate else _training(loaded, direction, traced)
     fitted, held = shown[::2], shown[1::2] or shown  # of a single picture both
     for rung in LADDER:
         model = _quantised(traced.model, rung, fitted)
@@ -100,15 +103,20 @@ class _Reader(CalibrationDataReader):
         return next(self.left, None)
 
 
-def _given(files: Sequence[Path], traced: Traced) -> Batches:
+def _given(files: Sequence[Path], traced: Traced, planes: Sequence[Plane] = ()) -> Batches:
     """Pictures from files, with the network's channels."""
     pixels, channels = traced.module.pixels, int(traced.module.network.inputs)  # type: ignore[arg-type]
-    shown = []
+    if len(planes) > 1:
+        raise UserError(
+            f"This model takes a picture together with its {' and '.join(plane.name for plane in planes[1:])}, and "
+            f"--calibrate gives pictures alone. Leave it out: int8 is then fitted to the training pictures."
+        )
+    shown, plane = [], planes[0] if planes else Plane("a", channels)
     for file in files:
-        with images.opened(file) as reader:
-            frame = next(reader.frames(channels, 8 if pixels == "uint8" else 16))  # of a film the first
-        h, w = (slice((side - min(side, SIDE)) // 2, (side + min(side, SIDE)) // 2) for side in frame.pixels.shape[:2])
-        shown.append(_feed(frame.pixels[h, w], pixels))
+        with opened(plane, file, images.MAX_TRANSLATED) as reader:
+            picture = next(reader.frames(channels, 8 if pixels == "uint8" else 16)).pixels  # of a film the first
+        h, w = (slice((side - min(side, SIDE)) // 2, (side + min(side, SIDE)) // 2) for side in picture.shape[:2])
+        shown.append(_feed(picture[h, w], pixels))
     return shown
 
 

@@ -1,12 +1,13 @@
 """Pictures, animations and videos in and out. numpy and Pillow; others only for what needs them, and only then.
 
-- `read`, `write`: one picture as uint8 pixels, for data sets.
+- `read`, `write`: one picture as uint8 pixels, for data sets; `read_classes`: a segmentation map's class numbers.
 - `opened`, `writer`: whatever can be translated, frame by frame, and the same kind of file back (see `media`).
 """
 
 from pathlib import Path
 from typing import Literal
 
+from i2i.images.classes import read_classes
 from i2i.images.formats import (
     FORMATS,
     MAX_FRAMES,
@@ -17,6 +18,8 @@ from i2i.images.formats import (
     WRITABLE,
     is_media,
     is_picture,
+    is_video,
+    misfit,
     target_name,
 )
 from i2i.images.media import Frame, Kind, Reader, Writer
@@ -24,7 +27,8 @@ from i2i.images.whole import read, write
 
 __all__ = [
     "FORMATS", "MAX_FRAMES", "MAX_PIXELS", "MAX_TRANSLATED", "SUFFIXES", "VIDEO_SUFFIXES", "WRITABLE", "Frame", "Kind",
-    "Reader", "Writer", "is_media", "is_picture", "opened", "read", "target_name", "write", "writer",
+    "Reader", "Writer", "is_media", "is_picture", "is_video", "misfit", "opened", "read", "read_classes", "target_name",
+    "write", "writer",
 ]  # fmt: skip
 
 

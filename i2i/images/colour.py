@@ -50,6 +50,7 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 def seen(picture: Image.Image, channels: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Any decoded Pillow picture → (h, w, channels) uint8 in sRGB laid on white, and its alpha (h, w) if it has one.
 
+    With 2 or 4 channels the last one is alpha, the colours are laid on nothing, and no other alpha is told.
     Band by band, so that only the picture and its pixels are in memory, and no conversion of all of it.
     """
     width, height = picture.size
@@ -68,6 +69,8 @@ def seen(picture: Image.Image, channels: int) -> tuple[np.ndarray, np.ndarray | 
 
 
 def _seen(picture: Image.Image, channels: int) -> tuple[Image.Image, Image.Image | None]:
+    if channels in (2, 4):
+        return with_alpha(picture, "L" if channels == 2 else "RGB"), None
     profile = picture.info.get("icc_profile")
     alpha = None
     if picture.mode.startswith(("I", "F")):
@@ -103,6 +106,19 @@ def on_white(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
     white = Image.new("RGB", picture.size, (255, 255, 255))
     white.paste(colour.convert("RGB"), mask=mask)
     return white, mask
+
+
+def with_alpha(picture: Image.Image, mode: str) -> Image.Image:
+    """LA or RGBA in sRGB, by the `mode` of its colours; opaque where the picture knows no transparency."""
+    if picture.has_transparency_data:
+        picture, profile = picture.convert("LA") if picture.mode == "La" else picture, picture.info.get("icc_profile")
+        picture = picture.convert("RGBA")
+        colour, mask = to_srgb(picture.convert("RGB"), profile), picture.getchannel("A")
+    else:
+        colour, mask = _seen(picture, 3)[0], Image.new("L", picture.size, 255)
+    colour = colour.convert(mode)
+    colour.putalpha(mask)
+    return colour
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
@@ -169,6 +185,17 @@ def lay(colours: np.ndarray, alpha: np.ndarray, premultiplied: bool = False) -> 
         return ((c * a + top * (top - a) + top // 2) // top).astype(part.dtype)
 
     return _in_bands(laid, colours, alpha)
+
+
+def freed(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours h w c that were multiplied by their alpha h w → as they are without it."""
+    top = int(np.iinfo(colours.dtype).max)
+
+    def divided(part: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        a = np.maximum(mask.astype(np.uint64), 1)[:, :, None]
+        return np.minimum((part.astype(np.uint64) * top + a // 2) // a, top).astype(part.dtype)
+
+    return _in_bands(divided, colours, alpha)
 
 
 def lift(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from i2i.errors import UserError
 from i2i.images import metadata, png, tiff
-from i2i.images.colour import UPRIGHT, lay, to_bits, to_channels, turned
+from i2i.images.colour import UPRIGHT, freed, lay, to_bits, to_channels, turned
 from i2i.images.formats import called, check_size, guarded, held
 from i2i.images.media import Frame, Kind
 
@@ -37,11 +37,9 @@ class Deep:
 
     def frames(self, channels: int, bits: int = 8) -> Iterator[Frame]:
         """Frames of uint8 or uint16. See `media.Reader`."""
-        mine, alpha = self.kind.channels, self.kind.alpha
-        if alpha and channels == mine + 1 and channels != 3:
-            mine, alpha = channels, False  # a model of 4 channels takes what the file calls alpha for the fourth
+        mine = self.kind.channels
         shown = mine if channels == mine else min(mine, self.base)
-        if channels != mine and not (channels in (1, 3) and shown in (1, 3)):
+        if channels != mine and not (shown in (1, 3) and (channels in (1, 3) or may_have_alpha(self.kind, channels))):
             raise UserError(wrong_channels(self.source, self.kind, channels))
         with guarded(self.source):
             file = held(self.source)
@@ -50,18 +48,24 @@ class Deep:
             while True:
                 with guarded(self.source):
                     array = next(pages, None)
-                    frame = None if array is None else self._frame(array, shown, alpha, channels, bits)
+                    frame = None if array is None else self._frame(array, shown, channels, bits)
                     del array
                 if frame is None:
                     return
                 yield frame
 
-    def _frame(self, array: np.ndarray, shown: int, with_alpha: bool, channels: int, bits: int) -> Frame:
+    def _frame(self, array: np.ndarray, shown: int, channels: int, bits: int) -> Frame:
         if array.dtype.kind == "f":
             array = from_float(array)
         array = turned(array, self.orientation)
-        alpha = np.ascontiguousarray(array[:, :, -1]) if with_alpha else None
+        alpha = np.ascontiguousarray(array[:, :, -1]) if self.kind.alpha else None
         colours = array[:, :, :shown]
+        if channels in (2, 4) and channels != shown:  # the last one is alpha
+            if alpha is None:
+                alpha = np.full(array.shape[:2], np.iinfo(array.dtype).max, array.dtype)
+            elif self.premultiplied:
+                colours = freed(colours, alpha)
+            return Frame(to_bits(np.dstack([to_channels(colours, channels - 1), alpha]), bits))
         if alpha is not None:
             colours = lay(colours, alpha, self.premultiplied)
         pixels = to_bits(to_channels(colours, channels), bits)
@@ -76,11 +80,18 @@ class Deep:
         """Nothing is held between walks."""
 
 
+def may_have_alpha(kind: Kind, channels: int) -> bool:
+    """Whether a file can be seen with 2 or 4 channels, the last of which is alpha. A fourth channel of a TIFF or an
+    array that does not say so may be anything, so theirs is not made up; elsewhere what has no alpha is opaque."""
+    return channels in (2, 4) and (kind.alpha or kind.format not in ("TIFF", "NPY"))
+
+
 def wrong_channels(source: str | Path | bytes, kind: Kind, channels: int) -> str:
     """What to say when a model cannot take what a file has."""
     return (
         f"{called(source)}: this model takes {channels} channels, and the file has {kind.channels}. "
-        "Grey and colour are made into each other; any other number has to be the same, as in a TIFF."
+        "Grey and colour are made into each other, 2 and 4 channels are the same with transparency; any other number "
+        "has to be the file's own, as in a .tif or .npy."
     )
 
 

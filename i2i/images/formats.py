@@ -6,7 +6,7 @@ What a file is, its first bytes say: its name may lie. Only the decoders of the 
 import importlib
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +25,7 @@ DECODERS = {
     "GIF": ("GifImagePlugin", "GifImageFile"),
     "PPM": ("PpmImagePlugin", "PpmImageFile"),
 }
-FORMATS = tuple(DECODERS)
+FORMATS = (*DECODERS, "NPY")
 WRITABLE = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -37,8 +37,12 @@ WRITABLE = {
     ".gif": "GIF",
     ".ppm": "PPM",
     ".pgm": "PPM",
+    ".npy": "NPY",
 }
 SUFFIXES = frozenset(WRITABLE)
+TRANSPARENT = ("GIF", "PNG", "WEBP", "TIFF", "BMP", "NPY")
+INDEXED = ("PNG", "TIFF", "BMP", "GIF", "NPY")  # hold class numbers, and all but the last the colours to show them in
+MANY = ("TIFF", "NPY")  # hold any number of channels
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
 
 MAX_PIXELS = 2**26  # of a training picture, 8192 × 8192: about 200 MB once decoded. A tiny file can claim far more.
@@ -56,16 +60,39 @@ def is_picture(path: str | Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
+def is_video(path: str | Path) -> bool:
+    """Whether a file's name says that it is a video."""
+    path = Path(path)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
 def is_media(path: str | Path) -> bool:
     """Whether a file's name says that it is a picture or a video."""
-    path = Path(path)
-    return is_picture(path) or (path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."))
+    return is_picture(path) or is_video(path)
 
 
 def target_name(name: str | Path) -> Path:
     """What the translation of a file of this name is called: the same, but .png where its suffix cannot be written."""
     path = Path(name)
     return path if path.suffix.lower() in WRITABLE.keys() | VIDEO_SUFFIXES else path.with_suffix(".png")
+
+
+def suffixes(formats: Sequence[str]) -> str:
+    """The suffixes of files in these formats, for messages."""
+    return " ".join(sorted(suffix for suffix, form in WRITABLE.items() if form in formats))
+
+
+def misfit(path: Path, channels: int, classes: bool = False) -> str:
+    """Why a still picture file of this name cannot hold so many channels, or `classes`: class numbers with a palette;
+    with the names that can. '' if it can."""
+    form, able, what = WRITABLE.get(path.suffix.lower(), "a video"), tuple(WRITABLE.values()), ""
+    if classes:
+        able, what = INDEXED, "the class numbers of a segmentation map"
+    elif channels in (2, 4):
+        able, what = TRANSPARENT, f"{channels} channels, the last of which is transparency"
+    elif channels != 1 and channels != 3:
+        able, what = MANY, f"{channels} channels"
+    return "" if form in able else f"{form} cannot hold {what}. Use one of: {suffixes(able)}"
 
 
 def called(source: str | Path | bytes) -> str:
@@ -107,6 +134,8 @@ def sniff(file: IO[bytes]) -> str:
         return "GIF"
     if head.startswith(b"BM"):
         return "BMP"
+    if head.startswith(b"\x93NUMPY"):
+        return "NPY"
     if head[:1] == b"P" and head[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6"):
         return "PPM"
     raise UserError(f"not a picture that can be read. Expected one of: {' '.join(sorted(SUFFIXES))}")

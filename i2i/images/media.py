@@ -16,7 +16,7 @@ import numpy as np
 class Kind:
     """What a file is, so that its translation can be the same: everything but the pixels."""
 
-    format: str  # PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM; MP4, MATROSKA, ... for videos
+    format: str  # PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM, NPY; MP4, MATROSKA, ... for videos
     width: int  # upright
     height: int
     channels: int = 3  # of colour, without alpha: 1 grey, 3 red-green-blue, n for what is neither
@@ -25,13 +25,14 @@ class Kind:
     frames: int | None = 1  # None: not known before the end
     loop: int | None = None  # how often an animation plays, 0 for ever
     fps: float | None = None  # of a video
+    palette: bytes | None = None  # to write: red green blue of each class, where pixels h w 1 are class numbers
     info: dict[str, object] = field(default_factory=dict, hash=False)  # what only the writer of this format needs
 
 
 @dataclass(frozen=True)
 class Frame:
     """Pixels h w c, uint8 or uint16, upright sRGB, as a model takes them: transparency is laid on white and its alpha
-    (h w, same type) goes round the model."""
+    (h w, same type) goes round the model. Of 2 and 4 channels the last is alpha, and colours are laid on nothing."""
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
@@ -47,8 +48,9 @@ class Reader(Protocol):
         ...
 
     def frames(self, channels: int, bits: int = 8) -> Iterator[Frame]:
-        """All frames, with `channels` colours of `bits` 8 or 16. 1 and 3 are converted to each other; any other number
-        has to be the file's own. Float values in [0, 1] become 0..65535."""
+        """All frames, with `channels` of `bits` 8 or 16. 1 and 3 are converted to each other; 2 and 4 are the same with
+        alpha, which is opaque where the format could say otherwise; any other number has to be the file's own. Float
+        values in [0, 1] become 0..65535."""
         ...
 
     def __enter__(self) -> Self: ...

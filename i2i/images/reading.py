@@ -1,8 +1,8 @@
 """Any still picture or animation as a source of frames: what it is, and who decodes it.
 
-Pillow decodes what has up to 8 bits a sample (`Shallow`); deeper files, and those with more channels than colour has,
-go another way (`i2i.images.deep`). Deep files for which no library at hand has another way are read at 8 bits, and
-`Kind.bits` says so: CMYK, Lab, animated PNG, plain-text PPM. The file is opened anew for each walk over the frames,
+Pillow decodes what has up to 8 bits a sample (`Shallow`); deeper files, those with more channels than colour has, and
+arrays go another way (`i2i.images.deep`). Deep files for which no library at hand has another way are read at 8 bits,
+and `Kind.bits` says so: CMYK, Lab, animated PNG, plain-text PPM. The file is opened anew for each walk over the frames,
 and closed after it.
 """
 
@@ -15,9 +15,9 @@ from typing import IO, Self
 from PIL import Image
 
 from i2i.errors import UserError
-from i2i.images import gif, metadata, png, tiff
+from i2i.images import gif, metadata, npy, png, tiff
 from i2i.images.colour import GREY_MODES, UPRIGHT, orientation_of, seen, to_bits, turned
-from i2i.images.deep import is_deep_ppm, open_png, open_ppm, open_tiff, wrong_channels
+from i2i.images.deep import is_deep_ppm, may_have_alpha, open_png, open_ppm, open_tiff, wrong_channels
 from i2i.images.formats import MAX_FRAMES, MAX_TRANSLATED, check_size, guarded, held, launch, sniff, webp_header
 from i2i.images.media import Frame, Kind, Reader
 
@@ -41,7 +41,7 @@ class Shallow:
                 whole = open_tiff(self.source, file, tiff.pages(file), self.max_pixels, ADVICE)
             yield from whole.frames(channels, bits)
             return
-        if channels not in (1, 3):
+        if channels not in (1, 3) and not may_have_alpha(self.kind, channels):
             raise UserError(wrong_channels(self.source, self.kind, channels))
         with guarded(self.source):
             file = held(self.source)
@@ -82,6 +82,8 @@ def opened(source: str | Path | bytes, max_pixels: int = MAX_TRANSLATED) -> Read
     """
     with guarded(source), held(source) as file:
         form = sniff(file)
+        if form == "NPY":
+            return npy.opened(source, file, max_pixels, ADVICE)
         if form == "TIFF":
             found = tiff.pages(file)
             if not found[0].plain:

@@ -1,7 +1,7 @@
 """Frames → a file of the kind they came from, or of another that the name asks for.
 
-A file holds what its format can: alpha is laid on white and 16 bits become 8 where there is no place for them. What
-would lose a picture (frames in a JPEG, five channels in a PNG) is refused instead.
+A file holds what its format can: alpha that went round the model is laid on white and 16 bits become 8 where there is
+no place for them. What would lose a picture (frames in a JPEG, five channels in a PNG) is refused instead.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from i2i.errors import UserError
 from i2i.images import gif, metadata, png
 from i2i.images.atomic import Atomic
 from i2i.images.colour import lift, to_bits
-from i2i.images.formats import SIDES, WRITABLE
+from i2i.images.formats import MANY, SIDES, TRANSPARENT, WRITABLE, misfit, suffixes
 from i2i.images.media import Frame, Kind
 from i2i.images.multipage import Pages
+from i2i.images.npy import Array
 
 MOVING = ("GIF", "PNG", "WEBP", "TIFF")
-TRANSPARENT = ("GIF", "PNG", "WEBP", "TIFF", "BMP")
 DEEP = ("PNG", "TIFF", "PPM")
 CLASSIC = 2**32 - 2**25  # bytes of pixels that fit into a TIFF of 32-bit offsets
 LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
@@ -41,10 +41,11 @@ class PictureWriter:
         self.path, self.kind, self.quality, self.keep = path, kind, quality, metadata == "keep"
         self.format = WRITABLE[path.suffix.lower()]
         if kind.frames != 1 and self.format not in MOVING:
-            names = " ".join(sorted(suffix for suffix, form in WRITABLE.items() if form in MOVING))
             many = f"{kind.frames} frames" if kind.frames else "a video"
-            raise UserError(f"{path}: {self.format} holds one picture, and this is {many}. Use one of: {names}")
-        self.bits = kind.bits if self.format == "TIFF" else min(kind.bits, 16) if self.format in DEEP else 8
+            raise UserError(
+                f"{path}: {self.format} holds one picture, and this is {many}. Use one of: {suffixes(MOVING)}"
+            )
+        self.bits = kind.bits if self.format in MANY else min(kind.bits, 16) if self.format in DEEP else 8
         if self.format == "PNG" and kind.frames != 1:
             self.bits = 8  # as animated PNGs are read
         self.atomic = Atomic(path, force)
@@ -64,12 +65,16 @@ class PictureWriter:
             raise ValueError(f"expected alpha {pixels.dtype} {pixels.shape[:2]}, got {alpha.dtype} {alpha.shape}")
         if self.shape is not None and (pixels.shape != self.shape or self.kind.frames == 1):
             raise ValueError(f"expected {self.kind.frames or 'any number of'} frames of {self.shape}")
+        shape, own = pixels.shape, alpha is None and self._ends_in_alpha(pixels.shape[2])
         if self.encoder is None:
-            self.shape = pixels.shape
-            self._check(*pixels.shape)
-            self.encoder = self._encoder(pixels.shape[2], alpha is not None)
+            self.shape = shape
+            self._check(*shape)
+        if own:
+            pixels, alpha = pixels[:, :, :-1], pixels[:, :, -1]
+        if self.encoder is None:
+            self.encoder = self._encoder(pixels.shape[2], alpha is not None, own or self.kind.alpha)
         depth = 8 if self.bits == 8 else 16
-        if alpha is not None and self.format in TRANSPARENT and self.format != "GIF":
+        if alpha is not None and not own and self.format in TRANSPARENT and self.format != "GIF":
             pixels = lift(pixels, to_bits(alpha, 8 * pixels.dtype.itemsize))
         self.encoder.add(to_bits(pixels, depth), None if alpha is None else to_bits(alpha, depth), frame.duration)
 
@@ -90,15 +95,25 @@ class PictureWriter:
         longest = SIDES.get(self.format, 2**31 - 1)
         if max(height, width) > longest:
             raise UserError(f"{self.path}: {width}×{height} is more than a {self.format} can say ({longest}). Use .png")
-        if channels not in (1, 3) and self.format != "TIFF":
-            raise UserError(f"{self.path}: {self.format} holds 1 or 3 channels, and here are {channels}. Use .tif")
+        if problem := misfit(self.path, channels, self.kind.palette is not None):
+            raise UserError(f"{self.path}: {problem}.")
 
-    def _encoder(self, channels: int, alpha: bool) -> Encoder:
+    def _ends_in_alpha(self, channels: int) -> bool:
+        """Of 2 and 4 channels the last is alpha, unless these are the channels without a meaning of such a file."""
+        same = self.kind.channels == channels and self.kind.format in MANY
+        return channels in (2, 4) and self.format != "NPY" and not (same and self.format == "TIFF")
+
+    def _encoder(self, channels: int, alpha: bool, always: bool) -> Encoder:
+        """`always`: if frames of an animation have alpha, all of them have."""
         file, info, many = self.atomic.file, dict(self.kind.info), self.kind.frames != 1
         if "icc_profile" in info and channels != self.kind.channels:
             del info["icc_profile"]  # it was made for other colours
         notes = metadata.options(self.format, info, self.keep)
         plays = 0 if self.kind.loop is None else self.kind.loop
+        if self.format == "NPY":
+            return Array(file, self.bits, info)
+        if self.kind.palette is not None:
+            return Still(file, self.format, self._lossy(info) | notes, self.kind.palette)
         if self.format == "TIFF" and (many or self.bits > 8 or channels not in (1, 3)):
             size = self.kind.width * self.kind.height * (self.kind.frames or 1) * (channels + alpha) * self.bits // 8
             return Pages(file, self.bits, info, self.keep, big=size > CLASSIC)
@@ -106,7 +121,7 @@ class PictureWriter:
             comment = info.get("comment", b"") if self.keep else b""
             return gif.Animation(file, plays if many else 1, comment if isinstance(comment, bytes) else b"")
         if self.format == "PNG" and many:
-            return Joined(png.Animation(file, plays, notes), self.kind.alpha)
+            return Joined(png.Animation(file, plays, notes), always)
         if self.format == "WEBP" and many:
             return WebP(file, plays, self._lossy(info) | notes)
         if self.bits == 16:
@@ -159,12 +174,16 @@ def picture_of(array: np.ndarray) -> Image.Image:
 class Still:
     """One picture of 8 bits, by Pillow; transparent BMPs by OpenCV, for Pillow forgets their alpha."""
 
-    def __init__(self, file: IO[bytes], form: str, told: dict[str, Any]) -> None:
-        self.file, self.format, self.told = file, form, told
+    def __init__(self, file: IO[bytes], form: str, told: dict[str, Any], palette: bytes | None = None) -> None:
+        self.file, self.format, self.told, self.palette = file, form, told, palette
 
     def add(self, pixels: np.ndarray, alpha: np.ndarray | None, duration: float) -> None:
         """Written at once."""
-        if alpha is None or self.format not in TRANSPARENT:
+        if self.palette is not None:
+            picture = picture_of(pixels)
+            picture.putpalette(self.palette)
+            picture.save(self.file, self.format, **self.told | {"optimize": False})  # or a GIF's numbers would change
+        elif alpha is None or self.format not in TRANSPARENT:
             picture_of(pixels).save(self.file, self.format, **self.told)
         elif self.format == "BMP":
             import cv2

@@ -16,6 +16,7 @@ from i2i.errors import UserError
 FLOW_SIDE = 1024  # flow is found on frames of at most this side, for its cost grows with the area
 FLOW_LEAST = 16  # and not below this: DIS compares patches of 8 × 8
 ALPHA = 50.0  # of the visibility in Lai et al. 2018, section 3.2: M = exp(-α ‖I_t - Î_{t-1}‖²), colours in [0, 1]
+MOST_CHANNELS = 4  # that OpenCV's Lanczos kernel takes at once
 CUT = 0.25  # two frames of which less than this share was visible before are of different scenes
 
 
@@ -138,8 +139,12 @@ def _remap(values: np.ndarray, places: np.ndarray, fine: bool = False) -> np.nda
 
     kernel = cv2.INTER_LANCZOS4 if fine else cv2.INTER_LINEAR
     unused = np.empty(0, np.float32)  # `places` has both coordinates
-    moved = cv2.remap(values, places, unused, kernel, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32).reshape(*places.shape[:2], -1)  # OpenCV drops a single channel
+    parts = []
+    for first in range(0, values.shape[2], MOST_CHANNELS):
+        part = np.ascontiguousarray(values[:, :, first : first + MOST_CHANNELS])
+        moved = cv2.remap(part, places, unused, kernel, borderMode=cv2.BORDER_REPLICATE)
+        parts.append(np.asarray(moved, np.float32).reshape(*places.shape[:2], -1))  # OpenCV drops a single channel
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
 def _flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from i2i.metrics.features import Features, network
 from i2i.metrics.intervals import Interval, jackknife, mean
 from i2i.metrics.paired import chroma, correlation, l1, psnr, ssim
 from i2i.metrics.perceptual import distance, perceptual
+from i2i.metrics.segmentation import counts, mean_iou, pixel_accuracy
 
 __all__ = [
     "Features",
@@ -12,6 +13,7 @@ __all__ = [
     "chroma",
     "compare",
     "correlation",
+    "counts",
     "distance",
     "diversity",
     "fid",
@@ -19,8 +21,10 @@ __all__ = [
     "kid",
     "l1",
     "mean",
+    "mean_iou",
     "network",
     "perceptual",
+    "pixel_accuracy",
     "psnr",
     "relative_diversity",
     "ssim",

@@ -53,10 +53,10 @@ def chroma(pictures: Tensor) -> Tensor:
 
 
 def luma(pictures: Tensor) -> Tensor:
-    """n c h w → n h w."""
-    if pictures.shape[1] != 3:
-        return pictures.mean(1)
-    return (pictures * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1)
+    """n c h w → n h w: of grey and colour as a person sees it, without alpha; of other channels their mean."""
+    if pictures.shape[1] in (3, 4):
+        return (pictures[:, :3] * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1)
+    return pictures[:, 0] if pictures.shape[1] == 2 else pictures.mean(1)
 
 
 def _centred(x: Tensor) -> Tensor:

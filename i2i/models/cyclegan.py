@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import UnpairedData
+from i2i.data.looks import shown
+from i2i.data.spec import Look, depth
 from i2i.engine.game import Game, Player
 from i2i.engine.history import History
 from i2i.engine.settings import Optimiser, Settings
@@ -51,9 +53,14 @@ class Recipe(Settings):
         if self.weights.identity and channels.a != channels.b:
             raise ValueError(
                 f"the identity term compares a picture with its own translation, which needs equal channels on both "
-                f"sides; got a: {channels.a}, b: {channels.b}. Set weights.identity to 0 or make the channels equal."
+                f"sides; got a: {_said(channels.a)}, b: {_said(channels.b)}. Set weights.identity to 0 or "
+                f"make the channels equal."
             )
         return self
+
+
+def _said(look: Look) -> str:
+    return str(look) if isinstance(look, int) else f"{look.classes} classes"
 
 
 class CycleGAN(nn.Module):
@@ -61,7 +68,8 @@ class CycleGAN(nn.Module):
         super().__init__()
         self.weights = recipe.weights
         self.rule = adversarial.rule(recipe.loss)
-        a, b = recipe.data.channels.a, recipe.data.channels.b
+        self.looks = recipe.data.channels
+        a, b = depth(recipe.data.channels.a), depth(recipe.data.channels.b)
         self.ab, self.ba = recipe.generator.build(a, b), recipe.generator.build(b, a)
         self.judge_a, self.judge_b = recipe.discriminator.build(a), recipe.discriminator.build(b)
         self.past_a, self.past_b = History(recipe.history), History(recipe.history)
@@ -97,9 +105,12 @@ class CycleGAN(nn.Module):
             )
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The rows of the sample grid, by title."""
+        """The rows of the sample grid, by title: n 3 h w each."""
         a, b = pictures
         ab, ba = product["a2b"], product["b2a"]
         fake_b, fake_a = ab(a), ba(b)
-        there_and_back = {"a": a, "a to b": fake_b, "a to b to a": ba(fake_b)}
-        return there_and_back | {"b": b, "b to a": fake_a, "b to a to b": ab(fake_a)}
+        of_a = {"a": a, "a to b to a": ba(fake_b), "b to a": fake_a}
+        of_b = {"a to b": fake_b, "b": b, "b to a to b": ab(fake_a)}
+        rows = {title: shown(row, [self.looks.a]) for title, row in of_a.items()}
+        rows |= {title: shown(row, [self.looks.b]) for title, row in of_b.items()}
+        return {title: rows[title] for title in ("a", "a to b", "a to b to a", "b", "b to a", "b to a to b")}

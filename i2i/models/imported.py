@@ -17,9 +17,11 @@ from i2i.errors import UserError
 from i2i.nets import Generator, UNetSpec
 from i2i.spec import Spec
 
+MOST = 64  # channels of a data set's pictures
+
 
 class Channels(Spec):
-    """Of the input and the output: any number, as the networks have them; pictures have 1 or 3."""
+    """Of the input and the output: any number, as the networks have them."""
 
     a: int = Field(3, ge=1)
     b: int = Field(3, ge=1)
@@ -51,17 +53,17 @@ def pictures(recipe: Recipe, folder: Path | None) -> PairedData | UnpairedData:
 
     Pictures are brought to the side that the toolkits train at, 256 or a U-Net's own. A folder without splits is cut:
     one half is scored, from the other come the colours that trivial answers know. Raises UserError without a folder,
-    for one with no two sides, and for a network whose channels are no picture's.
+    for one with no two sides, and for a network with more channels than pictures have.
     """
     if folder is None:
         raise UserError(
             f"This model was imported from {recipe.source} and knows no data of its own. Give a folder with two sides, "
             f"such as testA and testB beside trainA and trainB: --data FOLDER"
         )
-    if not {recipe.channels.a, recipe.channels.b} <= {1, 3}:
+    if max(recipe.channels.a, recipe.channels.b) > MOST:
         raise UserError(
             f"This model has {recipe.channels.a} channels in and {recipe.channels.b} out; scores are for pictures, "
-            f"which have 1 or 3."
+            f"which have {MOST} at most."
         )
     side = 2**recipe.generator.levels if isinstance(recipe.generator, UNetSpec) else 256
     told: dict[str, Any] = {

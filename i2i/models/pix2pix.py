@@ -3,7 +3,8 @@
     G* = arg min_G max_D  L_cGAN(G, D) + λ L1(G)        (equation 4)
 
 D judges the pair (input, output), so an answer must be right for its question and not merely pretty.
-Shapes: n batch, h w height and width, a b channels of the two sides; pictures are in [-1, 1].
+Shapes: n batch, h w height and width, a b channels of the two sides, a with those of its conditions; values are in
+[-1, 1].
 
 The paper's own setting is `norm: batch, dropout: 0.5, dropout_at_test: true` with transposed convolutions; ours is
 InstanceNorm without dropout, which gives the same answer in training, test and export. Released code prints half of
@@ -19,6 +20,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from i2i.data import PairedData
+from i2i.data.looks import shown
+from i2i.data.spec import depth
 from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser, Settings
 from i2i.losses import DRAWS, Augmentation, adversarial, diffaugment, geometric
@@ -54,7 +57,8 @@ class Pix2Pix(nn.Module):
         self.weights = recipe.weights
         self.rule = adversarial.rule(recipe.loss)
         self.policy = recipe.diffaugment
-        a, b = recipe.data.channels.a, recipe.data.channels.b
+        self.data = recipe.data
+        a, b = recipe.data.inputs, recipe.data.outputs
         self.generator = recipe.generator.build(a, b)
         self.judge = recipe.discriminator.build(a + b)
 
@@ -91,6 +95,12 @@ class Pix2Pix(nn.Module):
         return torch.cat(seen, dim=1)
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
-        """The rows of the sample grid, by title."""
+        """The rows of the sample grid, by title: n 3 h w each."""
         a, b = pictures
-        return {"input": a, "translated": product["a2b"](a), "truth": b}
+        first = depth(self.data.channels.a)
+        rows = {"input": shown(a[:, :first], [self.data.channels.a])}
+        for condition in self.data.condition:
+            last = first + depth(condition.channels)
+            rows[condition.name], first = shown(a[:, first:last], [condition.channels]), last
+        answer = [self.data.channels.b]
+        return rows | {"translated": shown(product["a2b"](a), answer), "truth": shown(b, answer)}

@@ -14,6 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from i2i.errors import UserError
 from i2i.runtime.binding import runner
+from i2i.runtime.planes import Plane, numbers, stacked
 from i2i.runtime.providers import Tuning, open_session
 
 FORMAT = "1"
@@ -37,6 +38,8 @@ class Card:
     weights: str  # sha256 of the model file it was made from
     recipe: str  # JSON
     parity: Mapping[str, Any]
+    planes: tuple[Plane, ...]  # what the inputs are made of: the picture, then its conditions
+    result: Plane  # what the outputs are
 
     @classmethod
     def read(cls, told: Mapping[str, str], name: str) -> Self:
@@ -48,18 +51,44 @@ class Card:
                 f"Export the model again: i2i export --model NAME"
             )
         try:
-            fields: dict[str, Any] = {key: told[f"i2i.{key}"] for key in cls.__dataclass_fields__}
+            later = ("planes", "result")  # that the first files did not have
+            fields: dict[str, Any] = {key: told[f"i2i.{key}"] for key in cls.__dataclass_fields__ if key not in later}
             counts = ("inputs", "outputs", "multiple", "minimum", "memory")
             fields |= {key: int(fields[key]) for key in counts} | {"parity": json.loads(fields["parity"])}
-        except (KeyError, ValueError) as problem:
+            fields |= _planes(told, fields)
+        except (KeyError, ValueError, TypeError, RecursionError) as problem:
             raise UserError(f"{name} has damaged metadata ({problem}). Export the model again.") from None
         if fields["pixels"] not in DTYPES or min(fields[key] for key in counts) < 1:
             raise UserError(f"{name} has damaged metadata. Export the model again.")
         return cls(**fields)
 
+    @property
+    def bits(self) -> int:
+        """Of the pictures that it was trained with."""
+        data = json.loads(self.recipe).get("data") or {}
+        return 16 if data.get("bits") == 16 else 8
+
+
+def _planes(told: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`planes` and `result`; what does not say it takes one picture and gives one. ValueError if they do not add up."""
+    source, target = fields["direction"].split("2") if "2" in fields["direction"] else ("a", "b")
+    if fields["task"] != "translate":
+        return {"planes": (), "result": Plane(target, fields["outputs"])}
+    planes: tuple[Plane, ...] = (Plane(source, fields["inputs"]),)
+    if "i2i.planes" in told:
+        planes = tuple(Plane.read(each["name"], each["look"]) for each in json.loads(told["i2i.planes"]))
+    result = Plane.read(target, json.loads(told.get("i2i.result", told["i2i.outputs"])))
+    apart = len({plane.name for plane in planes}) == len(planes) > 0
+    if not apart or sum(p.channels for p in planes) != fields["inputs"] or result.channels != fields["outputs"]:
+        raise ValueError("its planes are not its channels")
+    return {"planes": planes, "result": result}
+
 
 class Exported:
     """`model(picture)`: h w c → h w o, in the type the model was exported for; float32 models take values in [-1, 1].
+
+    With conditions `model(picture, mask=mask)`, or all of them stacked along the channels. Where a picture is a
+    segmentation map, whole numbers h w are its classes; where the result is one, `labels` makes class numbers of it.
 
     `device`: auto, cpu, cuda or tensorrt; `.device` is what it got. `name` is what errors call a model given as bytes.
     Raises UserError for a file that cannot be read, is not an exported i2i model, and for a device that does not work.
@@ -89,11 +118,21 @@ class Exported:
         )
         self.inputs, self.outputs = self.card.inputs, self.card.outputs
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """h w c → h w o. Raises UserError for another type or number of channels, and for an empty picture."""
+    def __call__(self, picture: np.ndarray, /, **conditions: np.ndarray) -> np.ndarray:
+        """h w c → h w o. Raises UserError for another type or number of channels, for conditions that are missing,
+        unknown or of another size, and for an empty picture."""
+        planes = self.card.planes
+        if conditions or (picture.shape[2:] != (self.inputs,) and (len(planes) > 1 or any(p.classes for p in planes))):
+            picture = stacked(planes, {planes[0].name: picture} | conditions, self.dtype)
         if picture.ndim != 3:
             raise UserError(f"expected one picture of height × width × {self.inputs}, got shape {picture.shape}.")
         return self.run(picture[None])[0]
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        """What a model of segmentation maps gives, h w o → h w uint8 class numbers. UserError for other models."""
+        if not self.card.result.classes:
+            raise UserError("this model makes pictures, which have no classes.")
+        return numbers(scores)
 
     def run(self, pictures: np.ndarray) -> np.ndarray:
         """n h w c → n h w o; all pictures of a batch have one size. Raises as calling does."""

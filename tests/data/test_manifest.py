@@ -468,7 +468,7 @@ def test_cells_are_read_one_by_one_like_a_list(folder: Path, spec: Make) -> None
         with pytest.raises(IndexError):
             cells[place]
     with pytest.raises(TypeError):
-        cells[1:3]  # type: ignore[place]
+        cells[1:3]  # type: ignore[index]
 
 
 def as_batch(path: Path) -> torch.Tensor:

@@ -50,6 +50,17 @@ def test_python(model: Path, photograph: np.ndarray, tmp_path: Path) -> None:
     check(tmp_path / "out.png", model, photograph)
 
 
+def test_python_gives_and_takes_transparency(photograph: np.ndarray, tmp_path: Path) -> None:
+    model = tiny(tmp_path / "model.onnx", 4, 4)
+    clear = np.dstack([photograph, photograph[..., 0]])
+    picture = save(tmp_path / "in.png", clear)
+    subprocess.run([sys.executable, CLIENTS / "translate.py", model, picture, tmp_path / "out.png"], check=True)
+    with Image.open(tmp_path / "out.png") as made:
+        assert made.mode == "RGBA"
+        away = np.abs(np.asarray(made).astype(int) - Exported(model, device="cpu")(clear))
+    assert away.max() <= 1
+
+
 def test_python_turns_pictures_upright(photograph: np.ndarray, tmp_path: Path) -> None:
     model = tiny(tmp_path / "model.onnx")
     exif = Image.Exif()

@@ -197,6 +197,9 @@ def test_a_folder_with_other_things_is_never_taken(model: Path, tmp_path: Path) 
         ({"task": "sample"}, (3, 3), "pictures from noise"),
         ({"pixels": "uint16"}, (3, 3), "Export it with --pixels uint8"),
         ({}, (4, 3), "4 into 3 channels"),
+        ({"planes": '[{"name": "a", "look": {"labels": 3}}]'}, (3, 3), "takes the 3 classes of a segmentation map"),
+        ({"result": '{"labels": 3}'}, (3, 3), "makes the 3 classes of a segmentation map"),
+        ({"planes": '[{"name": "a", "look": 2}, {"name": "mask", "look": 1}]'}, (3, 3), "together with its mask"),
     ],
 )
 def test_a_model_that_a_page_cannot_run_is_refused(

@@ -11,11 +11,12 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from i2i.errors import UserError
-from i2i.export import parity
+from i2i.export import graph, parity
 from i2i.export.graph import Traced
 from i2i.nets.blocks import GroupNorm
+from i2i.runtime.planes import Plane
 
-from .helpers import SAMPLERS, TRANSLATORS, Get, photograph
+from .helpers import SAMPLERS, TRANSLATORS, Get, photograph, translator
 
 
 def copied(traced: Traced) -> onnx.ModelProto:
@@ -152,3 +153,18 @@ def test_the_shipped_pictures_are_many_and_none_is_flat(traced: Get) -> None:
         assert len(pictures) == 24
         assert len({picture.shape for picture in pictures}) == 3
         assert min(picture.std(axis=(0, 1)).min() for picture in pictures) > 1
+
+
+@pytest.mark.parametrize("pixels", ["uint8", "float32"])
+def test_a_plane_of_classes_is_shown_as_one(pixels: graph.Pixels) -> None:
+    """Each pixel is of one class, every class is somewhere, and the light beside it stays as it is."""
+    network = translator("unet, affine, resize")  # 5 channels
+    module = graph.Translate(network, pixels)
+    planes = (Plane("a", 2), Plane("map", 3, classes=True))
+    low, high, axis = (0, 255, 3) if pixels == "uint8" else (-1, 1, 1)
+    for feed, plain in zip(parity.usual(module, planes), parity.usual(module), strict=True):
+        light, hot = np.split(feed["picture"], [2], axis)
+        assert np.array_equal(light, np.split(plain["picture"], [2], axis)[0])
+        assert set(np.unique(hot)) == {low, high}
+        assert (hot == high).sum(axis).min() == (hot == high).sum(axis).max() == 1
+        assert (hot == high).any(axis=tuple({0, 1, 2, 3} - {axis})).all()

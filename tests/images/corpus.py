@@ -45,6 +45,12 @@ def deep_png(array: np.ndarray, notes: tuple[bytes, ...] = ()) -> bytes:
     return file.getvalue()
 
 
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
 def animation(rng: np.random.Generator, alpha: bool = True) -> list[Image.Image]:
     """Four frames that differ, of few colours and no half transparency, so that a GIF holds them."""
     frames = []
@@ -123,6 +129,13 @@ def corpus() -> dict[str, bytes]:
         "grey.bmp": encoded(grey, "BMP"),
         "alpha.bmp": cv2.imencode(".bmp", shallow)[1].tobytes(),
         "still.gif": encoded(colour.quantize(7), "GIF", comment=b"by hand"),
+        "grey.npy": npy(shallow[..., 0]),
+        "grey_of_rank_3.npy": npy(shallow[..., :1]),
+        "colour.npy": npy(shallow[..., :3]),
+        "deep_colour.npy": npy(deep[..., :3].astype(">u2")),
+        "five.npy": npy(deep),
+        "float.npy": npy(np.asfortranarray(real)),
+        "float_grey.npy": npy(real[..., 0].astype(np.float64)),
         "colour.ppm": encoded(colour, "PPM"),
         "grey.pgm": encoded(grey, "PPM"),
         "plain.ppm": b"P3 2 2 255 " + b" ".join(b"%d" % value for value in range(12)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from i2i.errors import UserError
-from i2i.images.temporal import Flicker, Smoother, flicker, motion
+from i2i.images.temporal import Flicker, Smoother, flicker, motion, warp
 
 Video = list[np.ndarray]
 
@@ -212,3 +212,10 @@ def test_wrong_requests_are_told() -> None:
 def test_neither_torch_nor_opencv_is_imported_before_it_is_needed() -> None:
     code = "import sys, i2i.images.temporal, i2i.images.video; assert not {'torch', 'cv2', 'av'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_any_number_of_channels_is_moved_alike() -> None:
+    frame = np.random.default_rng(0).random((20, 24, 7), dtype=np.float32)
+    flow = np.full((20, 24, 2), 1.25, np.float32)
+    alone = np.concatenate([warp(frame[..., [k]], flow) for k in range(7)], axis=2)
+    assert np.array_equal(warp(frame, flow), alone)

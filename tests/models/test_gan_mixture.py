@@ -8,7 +8,7 @@ from torch import Tensor
 
 from i2i import recipe
 from i2i.data import centres
-from i2i.data.mixture import points
+from i2i.data.gaussians import points
 from i2i.nets import MLP, initialise
 from i2i.session import Session
 

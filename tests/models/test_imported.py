@@ -61,8 +61,13 @@ def test_without_a_folder_there_is_nothing_to_score_and_it_says_what_to_give() -
 
 
 def test_channels_that_no_picture_has_are_not_scored(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="1 channels in and 2 out"):
-        pictures(settings(channels={"a": 1, "b": 2}), tmp_path)
+    with pytest.raises(UserError, match="1 channels in and 65 out"):
+        pictures(settings(channels={"a": 1, "b": 65}), tmp_path)
+
+
+def test_other_channels_than_those_of_colour_are_scored(tmp_path: Path, noise: Any) -> None:
+    data = pictures(settings(channels={"a": 2, "b": 5}), folder(tmp_path, ["x", "yy"], noise))
+    assert (data.channels.a, data.channels.b) == (2, 5)
 
 
 def test_pictures_of_equal_names_are_pairs_and_others_are_not(tmp_path: Path, noise: Any) -> None:
