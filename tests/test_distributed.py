@@ -376,7 +376,7 @@ def test_an_error_that_one_rank_meets_ends_the_others(
     (tmp_path / "data" / "trainA" / "3.png").write_bytes(b"no picture")
     told = tree()
     told["data"] |= {"root": str(tmp_path / "data"), "skip": 0}
-    raised = together(2, by_api, told, tmp_path / "run", timeout=None)
+    raised = together(2, played, told, tmp_path / "run", timeout=None)  # `i2i train` would see it before it begins
     assert [answer.kind for answer in raised] == ["UserError"] * 2
     met, lost = sorted(raised, key=lambda answer: "has lost another one" in answer.text)
     assert "trainA/3.png" in met.text

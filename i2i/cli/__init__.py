@@ -81,9 +81,9 @@ def translate(
     from i2i import plan, translation
 
     results = translation.translate(
-        inputs, model, out, condition=plan.conditions(condition or ()), direction=direction, device=device, quality=quality, metadata=metadata,
-        memory=int(memory * 1e9) if memory else None, smooth=smooth, max_pixels=max_pixels, force=force,
-        console=console(),
+        inputs, model, out, condition=plan.conditions(condition or ()), direction=direction, device=device,
+        quality=quality, metadata=metadata, memory=int(memory * 1e9) if memory else None, smooth=smooth,
+        max_pixels=max_pixels, force=force, console=console(),
     )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:

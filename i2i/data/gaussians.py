@@ -6,7 +6,6 @@ import torch
 from i2i.data import keys
 from i2i.data.spec import MixtureData
 
-POINTS = 10_000  # a split's length: an endless source has none, but epochs and scores need one
 SPLITS = {"train": 0, "val": 1, "test": 2}
 
 

@@ -128,6 +128,9 @@ class Derive(Spec):
         return {"kind": value} if isinstance(value, str) else value
 
 
+POINTS = 10_000  # of a split of a mixture: an endless source has no length, but epochs and scores need one
+
+
 class MixtureData(Spec):
     """2-D points of Gaussians on a ring: the field's smallest test of mode collapse. Batches are (n, 2) float32."""
 

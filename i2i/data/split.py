@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i.data import gaussians
 from i2i.data.reference import Reference
+from i2i.data.spec import POINTS
 from i2i.data.walks import Walk
 
 SPLITS = ("train", "val", "test")
@@ -37,4 +37,4 @@ class Split:
     walks: tuple[Walk, ...] = ()
 
     def __len__(self) -> int:
-        return max(len(side) for side in self.files) if self.files else gaussians.POINTS
+        return max(len(side) for side in self.files) if self.files else POINTS

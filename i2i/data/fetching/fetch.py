@@ -28,13 +28,12 @@ from i2i.data.fetching.http import Patience
 from i2i.data.fetching.sources import Came, downloads, from_hand, from_network, line
 from i2i.data.fetching.unpack import BadArchive, Unpacked, room_for, unpack
 from i2i.data.sets.cards import Card, card
-from i2i.data.sets.datasets import here, how_to_get, place, root
+from i2i.data.sets.datasets import RECORD, here, how_to_get, place, root
 from i2i.data.spec import Data
 from i2i.errors import UserError
 from i2i.images import is_picture
 
 QUIET = Console(quiet=True)
-RECORD = ".fetched"  # in a fetched folder: where it came from
 COLUMNS = (
     TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
 )  # fmt: skip

@@ -11,9 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from i2i.data.fetching import trust
-from i2i.data.fetching.fetch import RECORD
 from i2i.data.sets.cards import Card, File, card, names
-from i2i.data.sets.datasets import archive_command, here, place
+from i2i.data.sets.datasets import RECORD, archive_command, here, place
 from i2i.paths import shared
 
 State = Literal["embedded", "here", "to fetch", "bring your own"]

@@ -13,6 +13,7 @@ from i2i.data.spec import Data, MixtureData
 from i2i.errors import UserError
 from i2i.paths import home, shared
 
+RECORD = ".fetched"  # in a fetched folder: where it came from
 STAMP = ".card"  # in a prepared folder: from which card and sources it was made
 
 
