@@ -170,8 +170,8 @@ def test_a_folder_as_it_is_goes_through_check_training_and_translation(
     place = root = tmp_path / "set"
     if kind == "classes":
         for number, (split, count) in enumerate((("train", 12), ("val", 3), ("test", 3))):
-            for place_of, name in enumerate(("hat", "shoe", "skirt")):
-                photos(root / split / name, count, first=100 * number + 30 * place_of)
+            for nth, name in enumerate(("hat", "shoe", "skirt")):
+                photos(root / split / name, count, first=100 * number + 30 * nth)
     else:
         for split, count in (("train", 12), ("test", 3)):
             for side in "AB":
