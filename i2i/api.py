@@ -17,7 +17,7 @@ from rich.console import Console
 from i2i import evaluation, images, loading, recipe, store, zoo
 from i2i import export as exporting
 from i2i.cost import say
-from i2i.data import Data, Pictures, check, fetch, missing, open_split
+from i2i.data import Data, check, fetch, missing
 from i2i.engine import checkpoint, report
 from i2i.engine.pictures import scatter, sheet
 from i2i.engine.ranks import Ranks, from_torchrun, join, leave
@@ -122,10 +122,8 @@ def _ready(data: Data, may_fetch: Callable[[str], bool], console: Console) -> No
             f"Fetch the data set {told.name}, {told.title} ({told.weight}; commercial use: {told.commercial})?"
         ):
             fetch(told.name, console=console)
-    split = open_split(data, "train")
-    allowed = max(1, int(data.skip * len(split))) if isinstance(data, Pictures) and data.skip else 0
     findings = check.quick(data)
-    wrong = [finding for finding in findings if finding.severity == "error" and finding.count > allowed]
+    wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong:
         lines = "\n".join(finding.text() for finding in wrong)
         raise UserError(f"The training pictures cannot be used as they are:\n{lines}")

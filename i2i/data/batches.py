@@ -120,10 +120,7 @@ class Batches(Iterator[Any]):
 
     @property
     def _allowed(self) -> int:
-        """Pictures that may be unusable: the recipe's share, but one at least, for in a small set 1 % is less."""
-        if isinstance(self.spec, MixtureData) or not self.spec.skip:
-            return 0
-        return max(1, int(self.spec.skip * sum(self._order.lengths)))
+        return 0 if isinstance(self.spec, MixtureData) else self.spec.allowance(sum(self._order.lengths))
 
     def _tell(self, new: dict[str, str], trouble: str | None) -> None:
         for count, (path, reason) in enumerate(new.items(), start=len(self.skipped) - len(new) + 1):

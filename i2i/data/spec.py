@@ -211,6 +211,10 @@ class Pictures(Place):
         """The pictures that make up one item, in the order in which they are read and kept."""
         raise NotImplementedError
 
+    def allowance(self, total: int) -> int:
+        """Pictures of `total` that may be unusable: the share `skip`, but one at least: in a small set 1 % is less."""
+        return max(1, int(self.skip * total)) if self.skip else 0
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.places + bool(self.mix) != 1:

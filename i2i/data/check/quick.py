@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from i2i.data.check.about_sets import FEW
-from i2i.data.check.finding import Finding, found, in_order, printable
+from i2i.data.check.finding import Finding, Severity, found, in_order, printable
 from i2i.data.check.layout import relative, spread
 from i2i.data.check.look import Facts, header
 from i2i.data.layouts import Split, open_split
 from i2i.data.reference import Member, Reference
-from i2i.data.spec import Data, MixtureData, PairedData, Pictures, UnpairedData, carried
+from i2i.data.spec import MOST, Data, MixtureData, PairedData, Pictures, UnpairedData, carried
 from i2i.errors import UserError
-from i2i.images import opened, read
 
 HEADERS = 256  # items of train whose headers are read
 DECODED = 32  # of them, whose pixels are
@@ -33,16 +32,18 @@ def quick(spec: Data) -> list[Finding]:
     opened_in = time.monotonic() - began
     until = time.monotonic() + SECONDS
     items: list[list[Facts]] = []
+    places: list[tuple[int, int]] = []  # stream and number of each
     streams = _streams(spec, train)
-    for number, sides in enumerate(streams, 1):
+    for stream, sides in enumerate(streams):
         for i in _positions(len(sides[0]), HEADERS // len(streams)):
             items.append([_facts(side[i]) for side in sides])
-            if time.monotonic() > until - SECONDS + SECONDS / 2 * number / len(streams):
+            places.append((stream, i))
+            if time.monotonic() > until - SECONDS + SECONDS / 2 * (stream + 1) / len(streams):
                 break
     findings = [*_files(spec, train, [fact for facts in items for fact in facts]), *_few(train)]
     if isinstance(spec, PairedData) and not train.side_by_side:
         findings += _sizes(spec, train, items)
-    findings += _damaged(train, items, until - SECONDS / 4)
+    findings += _unusable(spec, train, items, places, until - SECONDS / 4)
     if opened_in < SECONDS:  # the other splits take as long
         findings += _leaks(spec, [facts[0].reference for facts in items], until, _check(train))
     return list(in_order(findings))
@@ -94,7 +95,7 @@ def _files(spec: Pictures, train: Split, facts: Sequence[Facts]) -> Iterator[Fin
     broken = [fact for fact in facts if fact.error]
     if broken:
         yield found(
-            "error",
+            _severity(spec, train, len(broken), len(facts)),
             "unreadable",
             f"{{n}} picture{{s}} of train cannot be read{sample}",
             [_name(train, f.reference) for f in broken],
@@ -105,7 +106,7 @@ def _files(spec: Pictures, train: Split, facts: Sequence[Facts]) -> Iterator[Fin
     small = [fact for fact in good if min(fact.width // half, fact.height) < spec.crop]
     if spec.load is None and small:
         yield found(
-            "error",
+            _severity(spec, train, len(small), len(facts)),
             "too_small",
             f"{{n}} picture{{s}} smaller than crop: {spec.crop}{sample}",
             [_name(train, f.reference) for f in small],
@@ -123,12 +124,18 @@ def _files(spec: Pictures, train: Split, facts: Sequence[Facts]) -> Iterator[Fin
     wide = [fact for fact in good if train.side_by_side and fact.width != 2 * fact.height]
     if wide:
         yield found(
-            "error",
+            _severity(spec, train, len(wide), len(facts)),
             "not_twice_as_wide",
             f"{{n}} file{{s}} not exactly twice as wide as high{sample}",
             [_name(train, f.reference) for f in wide],
             _check(train),
         )
+
+
+def _severity(spec: Pictures, train: Split, count: int, looked: int) -> Severity:
+    """error where training is bound to be refused: more than `skip` allows, or most of a sample."""
+    total = sum(len(sides[0]) for sides in _streams(spec, train))
+    return "error" if count > min(spec.allowance(total), max(1, MOST * looked)) else "warning"
 
 
 def _check(train: Split) -> str:
@@ -158,7 +165,7 @@ def _sizes(spec: PairedData, train: Split, items: Sequence[Sequence[Facts]]) -> 
             odd.append(_name(train, facts[0].reference))
     if odd:
         yield found(
-            "error",
+            _severity(spec, train, len(odd), len(items)),
             "pair_sizes",
             f"{{n}} pair{{s}} whose pictures differ in size (of {len(items):,} looked at)",
             odd,
@@ -166,27 +173,32 @@ def _sizes(spec: PairedData, train: Split, items: Sequence[Sequence[Facts]]) -> 
         )
 
 
-def _damaged(train: Split, items: Sequence[Sequence[Facts]], until: float) -> Iterator[Finding]:
-    """Some pictures are decoded to their end."""
-    wrong, tried = [], 0
-    for i in spread(items, DECODED):
-        for fact in items[i]:
-            if time.monotonic() > until:
-                break
-            if fact.error or not fact.width or fact.size > LARGE:
-                continue
-            tried += 1
-            try:
-                source = fact.reference if isinstance(fact.reference, Path) else fact.reference.read()
-                if fact.channels in (1, 3):
-                    read(source, 3)
-                else:
-                    next(opened(source).frames(fact.channels))
-            except UserError:
-                wrong.append(_name(train, fact.reference))
+def _unusable(
+    spec: Pictures, train: Split, items: Sequence[Sequence[Facts]], places: Sequence[tuple[int, int]], until: float
+) -> Iterator[Finding]:
+    """Some items are read as training reads them: damage, channels and classes that the recipe does not expect."""
+    from i2i.data.reading import Unusable, item  # torch
+
+    wrong: dict[str, str] = {}
+    tried = 0
+    for number in spread(items, DECODED):
+        if any(fact.error or not fact.width or fact.size > LARGE for fact in items[number]):
+            continue
+        if time.monotonic() > until:
+            break
+        tried += 1
+        try:
+            item(spec, train, *places[number], None)
+        except Unusable as problem:
+            wrong[_name(train, problem.path)] = problem.reason
     if wrong:
+        reason = next(iter(wrong.values())).rstrip(".")
         yield found(
-            "error", "damaged", f"{{n}} damaged or truncated picture{{s}} (of {tried:,} decoded)", wrong, _check(train)
+            _severity(spec, train, len(wrong), tried),
+            "unusable",
+            f"{{n}} picture{{s}} cannot be trained on (of {tried:,} items decoded), the first since {reason}",
+            wrong,
+            _check(train),
         )
 
 

@@ -52,7 +52,9 @@ def test_unreadable_and_damaged_pictures_are_named(photos: Path, glance: Glance)
         path.write_bytes(path.read_bytes()[:-300])  # the header is whole
     found = glance(layout="unlabelled", root=photos, crop=32, split={"val": 0, "test": 0})
     assert found["unreadable"].files == ("005.png",)
-    assert found["damaged"].count >= 10
+    assert found["unreadable"].severity == "warning"  # training leaves out one
+    assert found["unusable"].severity == "error"
+    assert found["unusable"].count >= 10
 
 
 def test_pairs_of_two_sizes_matter_unless_they_are_stretched(pairs: Path, glance: Glance) -> None:
@@ -71,6 +73,20 @@ def test_depth_that_the_recipe_gives_away_is_said(tmp_path: Path, glance: Glance
     told = {"layout": "unlabelled", "root": tmp_path, "crop": 32, "channels": 1}
     assert glance(**told)["depth_lost"].severity == "warning"
     assert "depth_lost" not in glance(**told, bits=16)
+
+
+def test_what_the_recipe_does_not_expect_is_found_as_training_would_find_it(
+    tmp_path: Path, pairs: Path, glance: Glance
+) -> None:
+    found = glance(layout="paired", root=pairs, crop=32, channels={"a": {"labels": 4}, "b": 3})["unusable"]
+    assert found.severity == "error"
+    assert found.files[0].startswith("trainA/")
+    five = tmp_path / "five"
+    five.mkdir()
+    for i in range(60):
+        np.save(five / f"{i}.npy", np.random.default_rng(i).integers(0, 256, (40, 40, 5), dtype=np.uint8))
+    assert glance(layout="unlabelled", root=five, crop=32)["unusable"].count >= 10
+    assert "unusable" not in glance(layout="unlabelled", root=five, crop=32, channels=5)
 
 
 def test_too_few_pictures_are_said(tmp_path: Path, glance: Glance) -> None:
