@@ -49,7 +49,7 @@ def quick(spec: Data) -> list[Finding]:
     return list(in_order(findings))
 
 
-def _streams(spec: Data, split: Split) -> list[tuple[Sequence[Reference], ...]]:
+def _streams(spec: Data | Pictures, split: Split) -> list[tuple[Sequence[Reference], ...]]:
     """The sequences whose entries belong together: all of them, but each for itself in unpaired sets."""
     return [(side,) for side in split.files] if isinstance(spec, UnpairedData) else [split.files]
 
