@@ -1,11 +1,14 @@
 """What was understood → the `data:` block of a recipe that would use it."""
 
-import json
+import io
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from i2i.data.check.about_files import COLOURLESS, Plane, planes
 from i2i.data.check.layout import Layout
@@ -35,19 +38,12 @@ class Suggestion:
 
 
 def flow(value: Any) -> str:
-    """A value in YAML's flow style."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(flow(each) for each in value) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
-    if PLAIN.fullmatch(text) and text.casefold() not in WORDS:
-        return text
-    return json.dumps(text, ensure_ascii=False)  # what JSON quotes, YAML reads
+    """A value in YAML's flow style, on one line."""
+    yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style, yaml.width = True, sys.maxsize
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(value, stream)
+    return stream.getvalue().removesuffix("...\n").strip()
 
 
 def suggest(layout: Layout, seen: Sequence[Seen], crop: int | None = None) -> Suggestion:
