@@ -3,7 +3,6 @@
 What may crash or hang, drivers and everything that loads them, runs in processes of its own.
 """
 
-import os
 import platform
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from i2i import __version__
+from i2i.data.crew import cores
 from i2i.paths import home
 from i2i.runtime import gpu
 from i2i.runtime.probe import answer, start
@@ -201,8 +201,7 @@ def graphics() -> Iterator[Finding]:
 
 
 def machine() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("cores", "ok", f"{cores}")
+    yield Finding("cores", "ok", f"{cores()}")
     if memory := _memory():
         free, total = memory
         little = free < 2e9

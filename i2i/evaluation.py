@@ -32,6 +32,7 @@ from i2i.data import (
 )
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.data.split import SPLITS
 from i2i.engine.settings import Settings
 from i2i.errors import UserError, suggest
 from i2i.models import imported
@@ -45,7 +46,6 @@ __all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of
 
 Answer = Callable[[Tensor], Tensor]  # n c h w → the same
 Sampler = Callable[[int], Iterable[Tensor]]  # n → batches of n c h w, n pictures in all
-SPLITS = ("train", "val", "test")
 TRAIN_PICTURES = 512  # of the training split, to know its colours
 
 

@@ -7,7 +7,6 @@ the uninterrupted one saw.
 
 import atexit
 import itertools
-import os
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from torch.utils.data import DataLoader
 from i2i.data import gaussians
 from i2i.data.augment import crop
 from i2i.data.augment_batch import change
+from i2i.data.crew import cores
 from i2i.data.finish import Batch, finish
 from i2i.data.layouts import open_split
 from i2i.data.order import NEAR, Order
@@ -219,7 +219,7 @@ def _workers(spec: Data, device: torch.device) -> int:
         return 0
     if spec.workers != "auto":
         return spec.workers
-    return min(8, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
+    return min(8, cores()) if device.type == "cuda" else 0
 
 
 def _start_worker(_: int) -> None:

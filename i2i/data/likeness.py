@@ -54,20 +54,30 @@ def groups(fingerprints: Sequence[int], distance: int = NEAR) -> list[list[int]]
     Multi-index hashing (Norouzi et al. 2012): of two codes within d bits, one of their 4 bands differs in d // 4 bits
     at most, so that only codes that share nearly all of a band are compared. 100,000 take about a second.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     if not 0 <= distance <= MOST:
         raise ValueError(f"distance must be 0 to {MOST} bits, got {distance}")
     if len(fingerprints) == 0:
         return []
     codes, code_of = np.unique(np.array(fingerprints, np.uint64), return_inverse=True)
     left, right = (np.concatenate(ends) for ends in zip(*_pairs(codes, distance), strict=True))
-    joined = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(codes), len(codes)))
-    group_of = connected_components(joined, directed=False)[1][code_of]
+    parts = components(joined(len(codes), left, right)[code_of])
+    return [part for part in parts if len(part) > 1]
+
+
+def joined(n: int, left: Sequence[int] | np.ndarray, right: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The number of the group of each of 0..n-1, where left[i] and right[i] belong together; (n,) whole numbers."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
+    return np.asarray(connected_components(pairs, directed=False)[1])
+
+
+def components(group_of: np.ndarray) -> list[list[int]]:
+    """Positions by their group's number: sorted lists, by their first positions."""
     order = np.argsort(group_of, kind="stable")
     edges = np.flatnonzero(np.diff(group_of[order])) + 1
-    return sorted(part.tolist() for part in np.split(order, edges) if len(part) > 1)
+    return sorted(part.tolist() for part in np.split(order, edges))
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:

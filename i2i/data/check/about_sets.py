@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from i2i.data.check.finding import Finding, found
-from i2i.data.check.layout import SPLITS, Layout
+from i2i.data.check.layout import Layout
 from i2i.data.check.look import THUMB, Seen
 from i2i.data.likeness import NEAR, groups
+from i2i.data.split import SPLITS
 
 FEW, LITTLE = 50, 300  # training pictures: too few for two networks to play on, and few
 UNEQUAL = 10  # times the smallest class, from which classes are unbalanced

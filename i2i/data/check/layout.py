@@ -8,10 +8,10 @@ from typing import Literal
 
 from i2i.data.check.finding import Finding, printable
 from i2i.data.reference import Member, Reference
+from i2i.data.split import SPLITS
 
 Source = Literal["folder", "manifest", "shards"]
 Reading = Literal["paired", "unpaired", "labelled", "unlabelled"]  # a recipe's `layout`
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from i2i.data.sets.datasets import RECORD, STAMP
 from i2i.errors import UserError
 from i2i.images import is_picture
 
 LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"}
 LITTER_FOLDERS = {"__macosx", "@eadir"}
 KINDS = ("picture", "other", "hidden", "folder", "gone", "link")  # as in `Listing`
-OWN = {".card"}  # what i2i itself leaves in a folder it has made
+OWN = {STAMP, RECORD}  # what i2i itself leaves in a folder it has made
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,28 @@
 """`check`: every header, every picture or a spread sample of them, by all cores; then the rules."""
 
-import os
 import time
-import warnings
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from i2i.data import crew
 from i2i.data.check.about_files import about_files
 from i2i.data.check.about_pairs import about_pairs
 from i2i.data.check.about_sets import about_sets
 from i2i.data.check.finding import Finding, in_order
-from i2i.data.check.layout import SPLITS, Item, Layout, spread
+from i2i.data.check.layout import Item, Layout, spread
 from i2i.data.check.look import Seen, see
 from i2i.data.check.report import Report
 from i2i.data.check.suggest import suggest
 from i2i.data.check.understand import understand
 from i2i.data.reference import Reference
+from i2i.data.split import SPLITS
+from i2i.errors import UserError
 
-QUIET = Console(quiet=True)
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 LIMIT = 20_000  # pictures whose pixels are read
 PAIRS = 1000  # pairs whose outlines are compared: 18 kB each
-CHUNK = 16  # items that a thread takes at a time
 EXAMPLES = 8  # items to show of each split or class
 SHOWN = 8  # files of a finding that can be shown
 MOST_TITLES = 24
@@ -38,7 +34,7 @@ def check(
     crop: int | None = None,
     limit: int | None = None,
     workers: int | None = None,
-    console: Console = QUIET,
+    console: Console = crew.QUIET,
 ) -> Report:
     """Look a data set over: a folder, a table or shards.
 
@@ -48,7 +44,7 @@ def check(
     """
     started = time.perf_counter()
     layout = understand(place)
-    seen = look_over(layout, LIMIT if limit is None else limit, workers or _cores(), console)
+    seen = look_over(layout, LIMIT if limit is None else limit, workers, console)
     suggestion = suggest(layout, seen, crop)
     findings = in_order(
         [
@@ -76,42 +72,23 @@ def check(
     )
 
 
-def look_over(layout: Layout, limit: int, workers: int, console: Console) -> list[Seen]:
+def look_over(layout: Layout, limit: int, workers: int | None, console: Console) -> list[Seen]:
     """All items, in order; the pixels of up to `limit` pictures."""
     items = layout.items
-    each = max((len(item.files) for item in items), default=1)
-    pixels = set(spread(items, max(1, limit // each)))
+    most = max((len(item.files) for item in items), default=1)
+    pixels = set(spread(items, max(1, limit // most)))
     pairs = [i for i in sorted(pixels) if items[i].side in ("ab", "both")]
     outlined = {pairs[i] for i in spread(pairs, PAIRS)}
-    jobs = [range(start, min(start + CHUNK, len(items))) for start in range(0, len(items), CHUNK)]
 
-    def chunk(positions: range) -> list[Seen]:
-        return [see(items[i], i in pixels, i in outlined) for i in positions]
+    def look(i: int) -> Seen:
+        return see(items[i], i in pixels, i in outlined)
 
-    seen: list[Seen] = []
-    with (
-        warnings.catch_warnings(action="ignore"),  # of decoders, about files that become findings here
-        Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar,
-        ThreadPoolExecutor(workers) as hands,
-    ):
-        task = bar.add_task("checking", total=len(items))
-        begun: deque[Future[list[Seen]]] = deque()
-        try:
-            for job in jobs:
-                begun.append(hands.submit(chunk, job))
-                if len(begun) > 2 * workers:
-                    seen += begun.popleft().result()
-                    bar.update(task, completed=len(seen))
-            for future in begun:
-                seen += future.result()
-                bar.update(task, completed=len(seen))
-        finally:
-            hands.shutdown(cancel_futures=True)
+    seen = []
+    for _, found in crew.each("checking", range(len(items)), look, console, workers=workers):
+        if isinstance(found, str):  # `see` tells of each file what is wrong with it; this is not about one
+            raise UserError(found)
+        seen.append(found)
     return seen
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sizes(seen: Sequence[Seen]) -> tuple[tuple[int, int, int], ...]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from i2i.data.check.finding import Finding, found
-from i2i.data.check.layout import SPLITS, Item, Layout, Reading, spread
+from i2i.data.check.layout import Item, Layout, Reading, spread
 from i2i.data.reference import Member
+from i2i.data.split import SPLITS
 from i2i.images import SUFFIXES
 
 LABEL = 64  # bytes of a label at most

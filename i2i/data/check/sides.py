@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from i2i.data.check.evidence import FITS, LEAST, STRANGE, pairs_fit
 from i2i.data.check.finding import Finding, found, printable
-from i2i.data.check.layout import SPLITS, Item, Reading
+from i2i.data.check.layout import Item, Reading
 from i2i.data.check.listing import Listing
 from i2i.data.spec import PLAIN_NAME
+from i2i.data.split import SPLITS
 
 PATTERNS = ("{split}{side}", "{split}/{side}", "{side}/{split}")  # as i2i reads them: see layouts.WHERE_SIDES
 ALSO = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from i2i.data.check.finding import Finding, found
-from i2i.data.check.layout import SPLITS, Item, Layout, Reading
+from i2i.data.check.layout import Item, Layout, Reading
 from i2i.data.spec import PLAIN_NAME
+from i2i.data.split import SPLITS
+from i2i.data.tables.manifest import PHOTO
 from i2i.errors import UserError
 from i2i.images import is_picture
 
-FIRST = ("a", "image", "path", "file")  # names that i2i takes for the first picture by itself
+FIRST = ("a", *PHOTO)  # names that i2i takes for the first picture by itself
 ALIKE = {
     "a": ("filename", "file_name", "input", "source", "photo", "picture", "img", "image_path", "x"),
     "b": ("target", "output", "ground_truth", "gt", "y"),

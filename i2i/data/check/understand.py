@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath
 from i2i.data.check.about_names import about_names
 from i2i.data.check.evidence import halves_differ, twice_as_wide
 from i2i.data.check.finding import Finding, found, printable
-from i2i.data.check.layout import SPLITS, Item, Layout
+from i2i.data.check.layout import Item, Layout
 from i2i.data.check.listing import Listing, listed
 from i2i.data.check.sides import ALSO, equal_stems, join, sides_of
+from i2i.data.split import SPLITS
+from i2i.data.tables.rows import SUFFIXES as TABLES
 from i2i.errors import UserError
 from i2i.images import is_picture
 
-TABLES = (".csv", ".jsonl", ".parquet")
 ROWS = 200_000  # of a table or of shards; from more, a spread sample is taken
 WIDE = 0.9  # share of pictures twice as wide as high, from which a folder may hold pairs side by side
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET
 from i2i.data.make.damage import Damage, damaged
 from i2i.data.make.pixels import lossless, plain, put, seen
 from i2i.data.make.places import Photo, carried, photos, seed_of
-from i2i.data.make.work import QUIET, Made, fresh, run
+from i2i.data.make.work import Made, fresh, run
 from i2i.errors import UserError
 
 

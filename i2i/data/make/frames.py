@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET, each
 from i2i.data.likeness import NEAR, fingerprint
-from i2i.data.make.work import QUIET, Made, each, fresh
+from i2i.data.make.work import Made, fresh
 from i2i.errors import UserError
 from i2i.images import is_media, opened, write
 from i2i.images.media import Frame

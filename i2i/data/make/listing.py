@@ -13,7 +13,6 @@ from i2i.data.reference import Reference
 from i2i.data.spec import Data, Fractions
 from i2i.errors import UserError
 
-TABLES = (".csv", ".jsonl", ".parquet")
 LAYOUTS = ("paired", "unpaired", "labelled", "unlabelled")
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from i2i.data.make.listing import TABLES, Listing, listing
-from i2i.data.make.work import QUIET, Made
+from i2i.data.crew import QUIET
+from i2i.data.make.listing import Listing, listing
+from i2i.data.make.work import Made
+from i2i.data.tables.rows import SUFFIXES
 from i2i.errors import UserError
 from i2i.files import atomically
 
@@ -29,8 +31,8 @@ def manifest(
     more than train. Paths are relative to the table's folder. Raises UserError when nothing can start.
     """
     begin = time.monotonic()
-    if out.suffix.lower() not in TABLES:
-        raise UserError(f"--out {out}: expected a file called {', '.join(f'*{suffix}' for suffix in TABLES)}.")
+    if out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--out {out}: expected a file called {', '.join(f'*{suffix}' for suffix in SUFFIXES)}.")
     if out.exists() and not force:
         raise UserError(f"{out} exists already. Choose another name, or allow replacing it with --force.")
     if not root.is_dir():

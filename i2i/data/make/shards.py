@@ -18,9 +18,10 @@ from typing import IO
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET, each
 from i2i.data.layouts import SPLITS
 from i2i.data.make.listing import Listing, Sample, listing
-from i2i.data.make.work import QUIET, Made, each, fresh
+from i2i.data.make.work import Made, fresh
 from i2i.errors import UserError
 from i2i.files import atomically
 from i2i.images.atomic import Atomic

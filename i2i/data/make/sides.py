@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET
 from i2i.data.make.pixels import lossless, plain, put, stored
 from i2i.data.make.places import SIDES, Item, Photo, items, photos, sides
-from i2i.data.make.work import QUIET, Made, fresh, run
+from i2i.data.make.work import Made, fresh, run
 from i2i.errors import UserError
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET
 from i2i.data.make.drawing import Hand, drawn
 from i2i.data.make.pixels import photo, plain, put
 from i2i.data.make.places import Photo, carried, photos, seed_of
-from i2i.data.make.work import QUIET, Made, fresh, run
+from i2i.data.make.work import Made, fresh, run
 
 
 def sketches(

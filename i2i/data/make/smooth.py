@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET
 from i2i.data.make.pixels import put, stored
-from i2i.data.make.work import QUIET, Made, fresh, pictures, run
+from i2i.data.make.work import Made, fresh, pictures, run
 from i2i.errors import UserError
 from i2i.images.colour import to_bits
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from i2i.data.crew import QUIET, each
 from i2i.data.layouts import SPLITS
-from i2i.data.likeness import MOST, NEAR, fingerprint, groups, is_flat
+from i2i.data.likeness import MOST, NEAR, components, fingerprint, groups, is_flat, joined
 from i2i.data.make.pixels import eight
 from i2i.data.make.places import SIDES, carried, named, sides, unique
-from i2i.data.make.work import QUIET, Made, each, fresh, pictures
+from i2i.data.make.work import Made, fresh, pictures
 from i2i.data.spec import Fractions
 from i2i.errors import UserError
 
@@ -119,22 +120,10 @@ def together(codes: Sequence[tuple[int, ...]], distance: int) -> list[list[int]]
     """Positions of samples that stay together, each in exactly one group; alone it is a group of its own. Samples are
     alike when any of their fingerprints are."""
     owner = [index for index, some in enumerate(codes) for _ in some]
-    parent = list(range(len(codes)))
-
-    def top(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for group in groups([code for some in codes for code in some], distance):
-        first = top(owner[group[0]])
-        for position in group[1:]:
-            parent[top(owner[position])] = first
-    found: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(codes)):
-        found[top(index)].append(index)
-    return sorted(found.values())
+    found = groups([code for some in codes for code in some], distance)
+    left = [owner[group[0]] for group in found for _ in group]
+    right = [owner[position] for group in found for position in group]
+    return components(joined(len(codes), left, right)) if codes else []
 
 
 def assigned(found: Sequence[Member], alike: Sequence[Sequence[int]], shares: Fractions) -> dict[str, str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from i2i.data.crew import QUIET, each
 from i2i.data.make.bands import WHOLE, Bands, bands
 from i2i.data.make.pixels import lossless, plain, put
 from i2i.data.make.places import SIDES, items, named, sides, unique
-from i2i.data.make.work import QUIET, Made, each, fresh, pictures
+from i2i.data.make.work import Made, fresh, pictures
 from i2i.errors import UserError
 
 RESTS = ("drop", "keep", "shift")

@@ -1,26 +1,19 @@
-"""What every maker shares: the pictures of a folder, a folder for the results, many pictures at once, a summary."""
+"""What every maker shares: the pictures of a folder, a folder for the results, a run over many of them, a summary."""
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from i2i.data.crew import QUIET, each
 from i2i.errors import UserError
 from i2i.images import SUFFIXES, is_picture
 
-COLUMNS = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-QUIET = Console(quiet=True)
-NO_MEMORY = "it is too large for this machine's memory"
-
 Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -68,47 +61,6 @@ def fresh(out: Path, force: bool, *sources: Path) -> Path:
     return out
 
 
-def each(
-    title: str, jobs: Iterable[Job], work: Callable[[Job], Result], console: Console = QUIET, total: int | None = None
-) -> Iterable[tuple[Job, Result | str]]:
-    """(job, its result, or why it failed) in the order of the jobs, which many threads do; a bar shows the time left.
-
-    Decoding, encoding, OpenCV and numpy leave Python's lock free, so threads fill the cores. Pictures that cannot be
-    read fail alone; an error of the disk is raised, for the next picture would meet it too.
-    """
-
-    def settled(done: Future[Result]) -> Result | str:
-        try:
-            return done.result()
-        except UserError as problem:
-            return str(problem)
-        except MemoryError:
-            return NO_MEMORY
-
-    crew = _cores()
-    with (
-        Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar,
-        ThreadPoolExecutor(crew) as hands,
-    ):
-        task = bar.add_task(
-            title, total=total if total is not None else len(jobs) if isinstance(jobs, Sequence) else None
-        )
-        begun: deque[tuple[Job, Future[Result]]] = deque()
-        try:
-            for job in jobs:
-                begun.append((job, hands.submit(work, job)))
-                if len(begun) > 2 * crew:
-                    first, done = begun.popleft()
-                    yield first, settled(done)
-                    bar.advance(task)
-            while begun:
-                first, done = begun.popleft()
-                yield first, settled(done)
-                bar.advance(task)
-        finally:
-            hands.shutdown(cancel_futures=True)
-
-
 def run(
     title: str,
     jobs: Sequence[Job],
@@ -126,10 +78,6 @@ def run(
         else:
             files += result
     return Made(out, len(jobs) - len(skipped), files, tuple(skipped), time.monotonic() - begin, note)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plural(count: int, word: str) -> str:

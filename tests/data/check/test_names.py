@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from i2i.data.check import check
+from i2i.data.sets.datasets import RECORD, STAMP
 
 from .scenes import Findings, save, scene
 
@@ -46,6 +47,12 @@ def test_what_is_printed_is_one_line_of_utf8_whatever_the_names_are(photos: Path
     assert "\x1b" not in text
     assert r"caf\xe9.png" in text
     assert r"a\nb.png" in text
+
+
+def test_what_i2i_leaves_in_the_sets_it_makes_and_fetches_is_no_surprise(photos: Path, findings: Findings) -> None:
+    for name in (STAMP, RECORD):
+        (photos / name).write_text("ours")
+    assert "hidden" not in findings(photos)
 
 
 def test_a_link_to_nothing_is_found(photos: Path, findings: Findings) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from i2i.data.crew import each
 from i2i.data.make.damage import Damage
 from i2i.data.make.degrade import degrade
 from i2i.data.make.drawing import Hand
@@ -18,7 +19,7 @@ from i2i.data.make.resize import Target, resize
 from i2i.data.make.sketches import sketches
 from i2i.data.make.split import split
 from i2i.data.make.tiles import Grid, tiles
-from i2i.data.make.work import Made, each, fresh, pictures, run
+from i2i.data.make.work import Made, fresh, pictures, run
 from i2i.errors import UserError
 from i2i.images import write
 
