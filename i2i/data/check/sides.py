@@ -8,10 +8,10 @@ from i2i.data.check.evidence import FITS, LEAST, STRANGE, pairs_fit
 from i2i.data.check.finding import Finding, found, printable
 from i2i.data.check.layout import Item, Reading
 from i2i.data.check.listing import Listing
+from i2i.data.folders import WHERE_SIDES
 from i2i.data.spec import PLAIN_NAME
 from i2i.data.split import SPLITS
 
-PATTERNS = ("{split}{side}", "{split}/{side}", "{side}/{split}")  # as i2i reads them: see layouts.WHERE_SIDES
 ALSO = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 EQUAL = 0.8  # share of equal names from which two folders may be sides of pairs
 TOKENS = ("A", "B")
@@ -41,7 +41,7 @@ def sides_of(listing: Listing) -> Sides | None:
 
 
 def _match(there: dict[str, str]) -> dict[str, tuple[str, str]]:
-    for pattern in PATTERNS:
+    for pattern in WHERE_SIDES:
         named = {s: tuple(there.get(pattern.format(split=s, side=side)) for side in TOKENS) for s in SPLITS}
         both = {s: (a, b) for s, (a, b) in named.items() if a is not None and b is not None}
         if "train" in both:
