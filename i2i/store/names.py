@@ -2,23 +2,22 @@
 
 import json
 import re
+import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from i2i import __version__
 from i2i.errors import UserError, suggest
 from i2i.files import atomically
-from i2i.paths import home
+from i2i.paths import home, shared
+from i2i.store import hub
+from i2i.store.headers import read_header
 
-FORMAT = "1"
 FILE = "model.safetensors"  # the last one of a run
 BEST = "best.safetensors"  # the one that validation chose
+CARD = "README.md"
 NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9][a-z0-9._-]{0,63}")  # no device names of Windows
-TOLD = {"format", "recipe", "step", "data", "directions", "scores", "sha256"}  # by every header
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Entry:
     directions: tuple[str, ...] = ()
     step: int = 0
     size: int = 0  # bytes
+    shipped: bool = False  # with i2i itself
     problem: str = ""
 
 
@@ -48,32 +48,19 @@ def check_name(name: str) -> str:
     return name
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """The header of a model file; raises UserError when it is not one of ours."""
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable model file ({error}).") from None
-    if "i2i" not in metadata:
-        raise UserError(f"{path} has weights but no recipe in its header: it was not written by i2i.")
-    try:
-        header: dict[str, str] = {key: str(value) for key, value in json.loads(metadata["i2i"]).items()}
-    except (ValueError, AttributeError, RecursionError):
-        raise UserError(f"{path} has a damaged header.") from None
-    missing = TOLD - header.keys()
-    if missing:
-        raise UserError(f"{path} has a damaged header: it says nothing on {', '.join(sorted(missing))}.")
-    if header["format"] != FORMAT:
-        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads {FORMAT}. Update i2i.")
-    return header
-
-
 def find(name: str | Path) -> Path:
-    """The model file behind a name in the store, a run folder (the best where there is one), or a path."""
+    """The model file behind a name, a run folder (the best where there is one), a path, or `hf:owner/name`.
+
+    A name is the user's own model where there is one, else one that ships with i2i. What stands behind `hf:` is fetched
+    on first use and stays the same file until somebody asks for another (`store.hub`).
+    """
     text, path = str(name), Path(name)
-    if NAME.fullmatch(text) and (known := folder() / text / FILE).is_file():
-        return known
+    if NAME.fullmatch(text):
+        for place in (folder(), shared("models")):
+            if (known := place / text / FILE).is_file():
+                return known
+    if text.startswith(hub.PREFIX):
+        return hub.find(text)
     if path.is_file():
         return path
     for file in (path / BEST, path / FILE):
@@ -83,7 +70,7 @@ def find(name: str | Path) -> Path:
         raise UserError(f"The folder {text} holds no finished model ({FILE}). Train it: i2i train RECIPE --run {text}")
     raise UserError(
         f"There is no model {text!r}: no such name, run folder or file.{suggest(text, [e.name for e in entries()])} "
-        f"`i2i models` lists what can be used."
+        f"`i2i models list` shows what can be used."
     )
 
 
@@ -95,19 +82,58 @@ def exported(model: Path, direction: str, pixels: str, weights: str) -> tuple[Pa
 
 
 def register(file: Path, name: str) -> Path:
-    """Copies a model file into the user's store, from where it is known by name; replaces one of that name."""
+    """Copies a model file into the user's store, from where it is known by name; replaces one of that name.
+
+    A model card and exported forms that lie beside the file come along.
+    """
     target = folder() / check_name(name) / FILE
-    if target.is_file():
-        with suppress(UserError):  # a damaged one has no exported form
-            for old in (home() / "exported").glob(f"{read_header(target)['sha256']}.*"):
-                old.unlink()
-    atomically(target, lambda temporary: temporary.write_bytes(file.read_bytes()))
+    _forget(target)
+    beside = [file.with_name(CARD), *file.parent.glob(f"{file.stem}.*.onnx")] if file.name == FILE else []
+    for each in beside:
+        if each.is_file():
+            _copy(each, target.with_name(each.name))
+    _copy(file, target)
     return target
 
 
+def remove(name: str) -> Path:
+    """Deletes a model of the user's store, with its card and exported forms; returns where it was.
+
+    A run folder that it came from keeps its own copy. Raises UserError for a name that is not there.
+    """
+    place = folder() / check_name(name)
+    if not (place / FILE).is_file():
+        if (shared("models") / name / FILE).is_file():
+            raise UserError(f"{name!r} ships with i2i and cannot be removed.")
+        raise UserError(f"There is no model {name!r} in {folder()}.{suggest(name, [e.name for e in entries()])}")
+    _forget(place / FILE)
+    shutil.rmtree(place)
+    return place
+
+
 def entries() -> list[Entry]:
-    """All models in the user's store, by name, the damaged ones with their problem."""
-    return [_entry(path) for path in sorted(folder().glob(f"*/{FILE}"))]
+    """All models that have a name: the user's own, then those that ship with i2i; the damaged ones with their problem.
+
+    One of the user's own hides a shipped one of the same name.
+    """
+    own = [_entry(path) for path in sorted(folder().glob(f"*/{FILE}"))]
+    taken = {entry.name for entry in own}
+    shipped = (path for path in sorted(shared("models").glob(f"*/{FILE}")) if path.parent.name not in taken)
+    return own + [replace(_entry(path), shipped=True) for path in shipped]
+
+
+def _forget(target: Path) -> None:
+    """The exported forms of a model that is about to go."""
+    if target.is_file():
+        with suppress(UserError):  # a damaged one has none
+            for old in (home() / "exported").glob(f"{read_header(target)['sha256']}.*"):
+                old.unlink()
+    for old in target.parent.glob(f"{target.stem}.*.onnx"):
+        old.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    atomically(target, lambda temporary: shutil.copyfile(source, temporary))
 
 
 def _entry(path: Path) -> Entry:
