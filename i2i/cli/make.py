@@ -104,7 +104,7 @@ def sketches(
 
     **Example:** `i2i data make sketches photos/ -o sketch2photo/ --style xdog --jitter 1 --breaks 0.1`
     """
-    from i2i.data.make import drawing
+    from i2i.data import drawing
     from i2i.data.make import sketches as maker
 
     hand = drawing.Hand(style, detail, thickness, jitter, breaks)

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from i2i.data import gaussians
+from i2i.data import gaussians, keys
 from i2i.data.augment import crop
 from i2i.data.augment_batch import change
 from i2i.data.crew import cores
+from i2i.data.drawing import with_sketch
 from i2i.data.finish import Batch, finish
 from i2i.data.layouts import open_split
 from i2i.data.order import NEAR, Order
@@ -207,7 +208,8 @@ def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.
         rows = []
         for i in indices:
             sides = fitting(item(spec, split, stream, i, size), spec, files(spec, split, stream, i)[0])
-            rows.append([crop(side, spec.crop, 0.5, 0.5) for side in sides])
+            sides = [crop(side, spec.crop, 0.5, 0.5) for side in sides]
+            rows.append(with_sketch(sides, spec, keys.generator(keys.SKETCH, i)))
         columns += [np.stack(column) for column in zip(*rows, strict=True)]
         if not rows:  # the shorter of two unpaired sides has run out
             columns += nothing(spec, stream)

@@ -5,7 +5,7 @@ import torch
 from i2i.data.augment_batch import Change
 from i2i.data.edges import edges
 from i2i.data.looks import planes_of
-from i2i.data.spec import Data, LabelledData, Look, MixtureData, PairedData, UnpairedData
+from i2i.data.spec import Data, LabelledData, Look, MixtureData, PairedData, Sketches, UnpairedData
 
 Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
@@ -24,13 +24,18 @@ def finish(
     labels = [on_device.pop()] if isinstance(spec, LabelledData) else []
     streams = (0, 1) if isinstance(spec, UnpairedData) else (0,)
     looks = [plane.look for stream in streams for plane in planes_of(spec, stream)]
+    if isinstance(spec, PairedData) and spec.derive is not None and isinstance(spec.derive.a, Sketches):
+        looks = [1, *looks]  # drawn where the photo was read
     pictures = [_scaled(part, look) for part, look in zip(on_device, looks, strict=True)]
     if change is not None:
         pictures = change(pictures, position)
     pictures = [_apart(part, look) for part, look in zip(pictures, looks, strict=True)]
     if isinstance(spec, PairedData) and spec.derive is not None:
         assert isinstance(spec.channels.a, int)  # the spec allows no other
-        pictures = [edges(pictures[0], spec.derive.a, spec.channels.a), *pictures]
+        if isinstance(spec.derive.a, Sketches):
+            pictures = [pictures[0].expand(-1, spec.channels.a, -1, -1), pictures[1]]
+        else:
+            pictures = [edges(pictures[0], spec.derive.a, spec.channels.a), *pictures]
     if isinstance(spec, PairedData) and spec.condition:
         pictures = [torch.cat(pictures[:-1], dim=1), pictures[-1]]
     parts = [*pictures, *labels]

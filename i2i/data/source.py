@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from i2i.data import gaussians, keys
 from i2i.data.augment import augmented, pipeline
 from i2i.data.cache import open_cache
+from i2i.data.drawing import with_sketch
 from i2i.data.order import Order, Slot
 from i2i.data.reading import Unusable, files, fitting, item
 from i2i.data.spec import Data, MixtureData, Pictures
@@ -53,7 +54,9 @@ class Source(Dataset[Any]):
                     return None, met, None
                 # The slot's own key, also for a replacement: it gets another window than at its own place.
                 rng = keys.generator(keys.AUGMENT, self.order.seed, slot.epoch, slot.draw, slot.stream)
-                rows.append(augmented(pictures, spec, self.compose, rng, slot.stream))
+                pictures = augmented(pictures, spec, self.compose, rng, slot.stream)
+                key = (self.order.seed, slot.epoch, slot.draw)
+                rows.append(with_sketch(pictures, spec, keys.generator(keys.SKETCH, *key)))
                 labels += [self.split.labels[index]] if self.split.labels else []
             columns += [np.stack(column) for column in zip(*rows, strict=True)]
         return tensors(columns, labels), met, self.cache.trouble if self.cache else None

@@ -117,10 +117,38 @@ class Edges(Spec):
         return self
 
 
+Style = Literal["canny", "xdog", "soft", "pencil", "hand"]
+Span = tuple[float, float]  # drawn evenly from between these two
+
+
+class Sketches(Spec):
+    """Drawings of many kinds (`data.drawing`): another style, detail and hand for each photo in each epoch.
+
+    In tests each photo has one drawing of its own, always the same.
+    """
+
+    kind: Literal["sketches"]
+    styles: tuple[Style, ...] = Field(default=("canny", "xdog", "soft"), min_length=1)
+    detail: Span = (0.6, 1.6)  # 1 is the style's own; smaller draws fewer lines
+    thickness: tuple[int, int] = (0, 1)  # pixels added around each line
+    jitter: Span = (0.0, 1.0)  # standard deviation of the lines' displacement, pixels
+    breaks: Span = (0.0, 0.2)  # share of the drawing that is left out
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name in ("detail", "thickness", "jitter", "breaks"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} is a span [low, high] with 0 <= low <= high, got [{low}, {high}]")
+        if self.detail[0] == 0 or self.breaks[1] >= 1:
+            raise ValueError("detail must be above 0, and breaks below 1")
+        return self
+
+
 class Derive(Spec):
     """Side a is made from side b while training, so that a folder of photos is enough."""
 
-    a: Edges
+    a: Annotated[Edges | Sketches, Field(discriminator="kind")]
 
     @field_validator("a", mode="before")
     @classmethod

@@ -70,7 +70,7 @@ class EfficientNetLite0(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.stem = _Convolution(weights, "_conv_stem", "_bn0", stride=2)
-        self.stages = nn.ModuleList()
+        self.stages_ = nn.ModuleList()
         number, width = 0, 32
         for expansion, stride, out, repeats in STAGES:
             blocks: list[nn.Module] = []
@@ -78,19 +78,26 @@ class EfficientNetLite0(nn.Module):
                 step = 1 if repeat else stride
                 blocks.append(_Block(weights, number, expansion > 1, step, step == 1 and width == out))
                 number, width = number + 1, out
-            self.stages.append(nn.Sequential(*blocks))
+            self.stages_.append(nn.Sequential(*blocks))
         self.head = _Convolution(weights, "_conv_head", "_bn1")
         self.eval()
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Features:
-        rgb = _rgb(pictures)  # n 3 h w
-        x = F.interpolate(rgb, (SIZE, SIZE), mode="bilinear", antialias=True)
-        x = (((x + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # faster
-        x = F.relu6(self.stem(x))
-        maps = [x := stage(x) for stage in self.stages]
-        pooled = F.relu6(self.head(x)).mean((2, 3))
+        rgb = F.interpolate(_rgb(pictures), (SIZE, SIZE), mode="bilinear", antialias=True)  # n 3 h w
+        maps = self._maps(rgb)
+        pooled = F.relu6(self.head(maps[-1])).mean((2, 3))
         return Features(pooled, tuple(maps[i] for i in LAST_OF_ITS_SIZE))
+
+    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """`Features.stages` of pictures as large as they are, for losses: gradients flow back to the pictures."""
+        maps = self._maps(_rgb(pictures))
+        return tuple(maps[i] for i in LAST_OF_ITS_SIZE)
+
+    def _maps(self, rgb: Tensor) -> list[Tensor]:
+        x = (((rgb + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # faster
+        x = F.relu6(self.stem(x))
+        return [x := stage(x) for stage in self.stages_]
 
 
 class _Block(nn.Module):

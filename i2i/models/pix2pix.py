@@ -26,6 +26,8 @@ from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser, Settings
 from i2i.losses import DRAWS, Augmentation, adversarial, diffaugment, geometric
 from i2i.losses.reconstruction import l1
+from i2i.metrics.features import network
+from i2i.metrics.perceptual import distance
 from i2i.nets import Discriminator, Generator, PatchGANSpec, UNetSpec
 from i2i.spec import Spec
 
@@ -33,6 +35,7 @@ from i2i.spec import Spec
 class Weights(Spec):
     adversarial: float = Field(1.0, ge=0, description="0 leaves L1 regression, without a discriminator")
     l1: float = Field(100.0, ge=0)
+    perceptual: float = Field(0.0, ge=0, description="distance of EfficientNet-Lite0's features (Zhang et al. 2018)")
 
 
 class Players(Spec):
@@ -49,6 +52,13 @@ class Recipe(Settings):
     diffaugment: tuple[Augmentation, ...] = Field((), description="of what D sees, where training pictures are few")
     weights: Weights = Weights()
     players: Players = Players()
+
+
+def perceptual(fake: Tensor, real: Tensor) -> Tensor:
+    see = network("efflite0", real.device)
+    with torch.no_grad():
+        seen = see.stages(real)
+    return distance(see.stages(fake), seen).mean()
 
 
 class Pix2Pix(nn.Module):
@@ -85,6 +95,8 @@ class Pix2Pix(nn.Module):
                 )
         with game.turn("generator") as turn:
             losses = {"l1": w.l1 * l1(fake, b)}
+            if w.perceptual:
+                losses["perceptual"] = w.perceptual * perceptual(fake, b)
             if w.adversarial:
                 losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(self.pair(a, fake, draws)))
             turn.minimise(**losses)

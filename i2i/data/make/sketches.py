@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from i2i.data.crew import QUIET
-from i2i.data.make.drawing import Hand, drawn
+from i2i.data.drawing import Hand, drawn
 from i2i.data.make.pixels import photo, plain, put
 from i2i.data.make.places import Photo, carried, photos, seed_of
 from i2i.data.make.work import Made, fresh, run

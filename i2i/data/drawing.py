@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from i2i.data.spec import Edges
+from i2i.data.spec import Edges, PairedData, Pictures, Sketches, Style
 from i2i.errors import UserError, suggest
 
 WAVE = 12.0  # pixels: the length along which a trembling hand changes its mind
 BREAK = 5.0  # pixels: about how long a gap in a line is
 LEAST = 3  # pixels: a smaller side has no room for the kernels of an edge
 SCALES = (1.0, 2.0, 4.0)  # pixels, of the soft edges
+STROKE = 0.06  # of a picture's side: shorter edges are not worth a stroke
 STRONG = 99.0  # percentile of a picture's gradients that is drawn black
 
 
@@ -30,9 +32,9 @@ class Hand:
     breaks: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES:
+        if self.style not in get_args(Style):
             learned = " HED needs learned weights, which do not come with i2i; soft is drawn by hand."
-            hint = learned if self.style.startswith("hed") else suggest(self.style, STYLES)
+            hint = learned if self.style.startswith("hed") else suggest(self.style, get_args(Style))
             raise UserError(f"no style is called '{self.style}'.{hint}")
         if self.detail <= 0 or not 0 <= self.thickness <= 50 or not 0 <= self.jitter <= 50 or not 0 <= self.breaks < 1:
             raise UserError(
@@ -43,7 +45,9 @@ class Hand:
 
 def drawn(photo: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
     """The drawing of a photo; `rng` decides how the hand trembles and where it lifts the pencil."""
-    lines = STYLES[hand.style](photo, hand.detail)
+    if photo.shape[2] == 1:
+        photo = photo.repeat(3, axis=2)
+    lines = hand_drawn(photo, hand.detail, rng) if hand.style == "hand" else STYLES[hand.style](photo, hand.detail)
     if hand.thickness:
         lines = thicker(lines, hand.thickness)
     if hand.jitter:
@@ -51,6 +55,21 @@ def drawn(photo: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray
     if hand.breaks:
         lines = broken(lines, hand.breaks, rng)
     return lines[:, :, None]
+
+
+def with_sketch(pictures: list[np.ndarray], spec: Pictures, rng: np.random.Generator) -> list[np.ndarray]:
+    """[photo] → [drawing, photo] where the recipe derives sketches; other items as they are."""
+    if not isinstance(spec, PairedData) or spec.derive is None or not isinstance(spec.derive.a, Sketches):
+        return pictures
+    (photo,), told = pictures, spec.derive.a
+    hand = Hand(
+        style=told.styles[int(rng.integers(len(told.styles)))],
+        detail=float(rng.uniform(*told.detail)),
+        thickness=int(rng.integers(told.thickness[0], told.thickness[1] + 1)),
+        jitter=float(rng.uniform(*told.jitter)),
+        breaks=float(rng.uniform(*told.breaks)),
+    )
+    return [drawn(photo, hand, rng), photo]
 
 
 def canny(photo: np.ndarray, detail: float = 1.0) -> np.ndarray:
@@ -111,6 +130,32 @@ def pencil(photo: np.ndarray, detail: float = 1.0) -> np.ndarray:
     grey = _grey(photo) + 1
     paper = cv2.GaussianBlur(grey, (0, 0), max(1.0, min(photo.shape[:2]) / 40))
     return _bytes(np.clip(grey / paper, 0, 1) ** (2.5 * detail))
+
+
+def hand_drawn(photo: np.ndarray, detail: float, rng: np.random.Generator) -> np.ndarray:
+    """Strokes as a hand draws them: the longer edges, each simplified to a few straight or bent pieces whose corners
+    are a little off, drawn with a pen of some width that sets down early and lifts late."""
+    import cv2
+
+    side = min(photo.shape[:2])
+    found = 255 - canny(cv2.GaussianBlur(np.ascontiguousarray(photo), (0, 0), side / 100), 0.8 * detail)
+    outlines, _ = cv2.findContours(found, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    paper = np.full(photo.shape[:2], 255, np.uint8)
+    fine = 3  # bits of a pixel, of cv2's drawing
+    for outline in outlines:
+        stroke = outline[: len(outline) // 2 + 1]  # around a line of one pixel it goes there and back
+        if len(stroke) < side * STROKE / detail:
+            continue
+        corners = cv2.approxPolyDP(stroke, side / 80, closed=False)[:, 0].astype(np.float64)
+        corners += rng.normal(0, side / 160, corners.shape)
+        ends = rng.uniform(0, side / 40, 2)
+        for end, (tip, before) in zip(ends, ((0, 1), (-1, -2)), strict=True):
+            along = corners[tip] - corners[before]
+            corners[tip] += end * along / max(float(np.hypot(*along)), 1e-6)
+        points = np.rint(corners * 2**fine).astype(np.int32)
+        pen = max(1, round(side / 128 * rng.uniform(0.8, 1.8)))
+        cv2.polylines(paper, [points], False, 0, pen, cv2.LINE_AA, fine)
+    return paper
 
 
 STYLES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
