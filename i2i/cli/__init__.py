@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import data
+from i2i.cli import data, models
 from i2i.cli.saying import Force, allowed, complain, console, first_process, say
 from i2i.errors import Stopped, UserError
 
@@ -20,10 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda. auto takes a GPU when one works.")]
 Runtime = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or tensorrt. auto takes a GPU when one works.")]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name (see `i2i models`), run folder, or file.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name (see `i2i models list`), run folder, or file.")]
 
 
 @app.command()
@@ -185,25 +186,6 @@ def doctor(
     findings = checkup.checkup()
     say(checkup.json(findings) if json else checkup.table(findings))
     raise typer.Exit(1 if any(finding.state == "bad" for finding in findings) else 0)
-
-
-@app.command()
-def models() -> None:
-    """List the models that can be translated with: name, kind, size, where they are.
-
-    **Example:** `i2i models`
-    """
-    from i2i import store
-
-    entries = store.entries()
-    for entry in entries:
-        if entry.problem:
-            complain(f"{entry.name:24} {entry.problem}")
-            continue
-        ways, size = " ".join(entry.directions), f"{entry.size / 1e6:.1f} MB"
-        say(f"{entry.name:24} {entry.model:10} {ways:10} {size:>10}  step {entry.step:<8,} {entry.path}")
-    if not entries:
-        say("No models yet. Train one: i2i train quickstart")
 
 
 def leave(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ from i2i.store.names import (
     CARD,
     FILE,
     Entry,
+    add,
     check_name,
     entries,
     exported,
@@ -14,8 +15,10 @@ from i2i.store.names import (
     register,
     remove,
 )
+from i2i.store.telling import describe
 
 __all__ = [
-    "BEST", "CARD", "FILE", "FORMAT", "Entry", "check_name", "entries", "exported", "find", "folder", "read_header",
+    "BEST", "CARD", "FILE", "FORMAT", "Entry", "add", "check_name", "describe", "entries", "exported", "find", "folder",
+    "read_header",
     "register", "remove",
 ]  # fmt: skip

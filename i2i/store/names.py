@@ -96,6 +96,19 @@ def register(file: Path, name: str) -> Path:
     return target
 
 
+def add(source: str | Path, name: str, *, force: bool = False) -> Path:
+    """Takes a model into the user's store under a name. `source` is what `find` takes; `force` replaces a model of that
+    name, and asks the hub what `hf:owner/name` means today. Raises UserError."""
+    target = folder() / check_name(name) / FILE
+    if target.is_file() and not force:
+        raise UserError(f"There is a model {name!r} already. Choose another name, or replace it with --force.")
+    if str(source).startswith(hub.PREFIX) and force:
+        hub.update(str(source))
+    file = find(source)
+    read_header(file)  # what is none of ours is not taken in
+    return register(file, name)
+
+
 def remove(name: str) -> Path:
     """Deletes a model of the user's store, with its card and exported forms; returns where it was.
 
