@@ -29,7 +29,10 @@ SURFACE = {
                "--examples", "--force"},
     "import": {"FILE", "--as", "--statistics", "--force"},
     "doctor": {"--json"},
-    "models": set(),
+    "models list": set(),
+    "models info": {"NAME"},
+    "models add": {"SOURCE", "--as", "--force"},
+    "models remove": {"NAME"},
     "data list": {"--json"},
     "data info": {"NAME"},
     "data fetch": {"NAME", "--archive", "--mirror", "--trust", "--keep", "--force"},
@@ -165,7 +168,7 @@ def test_train_translate_evaluate_and_list(
     assert said.code == 0
     assert json.loads(said.out)["pictures"] == 3
 
-    said = say("models")
+    said = say("models", "list")
     assert (said.code, said.out.split()[:3]) == (0, ["own", "pix2pix", "a2b"])
 
 
@@ -204,7 +207,7 @@ def test_a_damaged_model_is_shown_beside_the_others(say: Callable[..., Said], wr
     say("train", written)
     (store.folder() / "bad").mkdir()
     (store.folder() / "bad" / store.FILE).write_bytes(b"?")
-    said = say("models")
+    said = say("models", "list")
     assert said.code == 0
     assert said.out.startswith("own ")
     assert said.err.startswith("bad ")
@@ -212,7 +215,7 @@ def test_a_damaged_model_is_shown_beside_the_others(say: Callable[..., Said], wr
 
 
 def test_an_empty_store_says_what_to_do(say: Callable[..., Said], fresh_home: Path) -> None:
-    assert "i2i train quickstart" in say("models").out
+    assert "i2i train quickstart" in say("models", "list").out
 
 
 # Mistakes

@@ -1,4 +1,4 @@
-"""Models of the hub, against a server that speaks as the hub does: pinned, checked, and offline after the first time."""
+"""Models of the hub, against a server that speaks as it does: pinned, checked, and offline after the first time."""
 
 import hashlib
 import http.server
@@ -40,18 +40,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.answer(True)
 
     def answer(self, body: bool) -> None:
-        owner, name, _, revision, *file = [*self.path.strip("/").split("/"), "", "", ""][:5]
-        if (owner, name) == ("api", "agent-harnesses"):
-            return self.refuse("")
-        self.server.asked.append(self.path)
-        if (owner, name) != ("somebody", "sketches"):
-            return self.refuse("RepoNotFound")
-        commit = self.server.commits.get(revision, revision)
-        if commit not in {commit for commit, _ in self.server.files}:
-            return self.refuse("RevisionNotFound")
-        content = self.server.files.get((commit, file[0]))
-        if content is None:
-            return self.refuse("EntryNotFound")
+        refused, commit, content = self.looked_up()
+        if refused is not None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", refused)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(200)
         self.send_header("X-Repo-Commit", commit)
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
@@ -60,11 +55,19 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if body:
             self.wfile.write(content)
 
-    def refuse(self, code: str) -> None:
-        self.send_response(404)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+    def looked_up(self) -> tuple[str | None, str, bytes]:
+        """The hub's word for why not, the commit, the file."""
+        owner, name, _, revision, *file = [*self.path.strip("/").split("/"), "", "", ""][:5]
+        if (owner, name) == ("api", "agent-harnesses"):
+            return "", "", b""
+        self.server.asked.append(self.path)
+        if (owner, name) != ("somebody", "sketches"):
+            return "RepoNotFound", "", b""
+        commit = self.server.commits.get(revision, revision)
+        if commit not in {commit for commit, _ in self.server.files}:
+            return "RevisionNotFound", "", b""
+        content = self.server.files.get((commit, file[0]))
+        return ("EntryNotFound", "", b"") if content is None else (None, commit, content)
 
     def log_message(self, *_: Any) -> None:
         """Silence."""

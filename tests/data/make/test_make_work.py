@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 
 from i2i.data.crew import each
+from i2i.data.drawing import Hand
 from i2i.data.make.damage import Damage
 from i2i.data.make.degrade import degrade
-from i2i.data.drawing import Hand
 from i2i.data.make.places import carried, items, seed_of, sides
 from i2i.data.make.places import photos as photos_of
 from i2i.data.make.resize import Target, resize

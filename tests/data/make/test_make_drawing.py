@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from i2i.data import Data, Edges, open_split
-from i2i.data.edges import edges
 from i2i.data.drawing import STYLES, Hand, broken, canny, drawn, soft, thicker, trembled, xdog
+from i2i.data.edges import edges
 from i2i.data.make.sketches import sketches
 from i2i.errors import UserError
 from i2i.images import read
