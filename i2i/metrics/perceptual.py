@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.metrics.features import network
+from i2i.metrics.features import efflite0, network
 
 
 def perceptual(fake: Tensor, real: Tensor) -> Tensor:
@@ -18,6 +18,17 @@ def perceptual(fake: Tensor, real: Tensor) -> Tensor:
     """
     see = network("efflite0", real.device)
     return distance(see(fake).stages, see(real).stages)
+
+
+def perceptual_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """n c h w twice → the mean of the same distances at the pictures' own size, with gradients to `fake`.
+
+    A model that was trained with it is flattered by `perceptual_efflite0`: judge it by other scores too.
+    """
+    see = efflite0(str(real.device))
+    with torch.no_grad():
+        seen = see.maps(real)
+    return distance(see.maps(fake), seen).mean()
 
 
 def distance(fake: tuple[Tensor, ...], real: tuple[Tensor, ...]) -> Tensor:

@@ -13,10 +13,10 @@ al. 2020, off unless the recipe names it: where pictures are few, D would learn 
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import PairedData
@@ -26,8 +26,7 @@ from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser, Settings
 from i2i.losses import DRAWS, Augmentation, adversarial, diffaugment, geometric
 from i2i.losses.reconstruction import l1
-from i2i.metrics.features import network
-from i2i.metrics.perceptual import distance
+from i2i.metrics.perceptual import perceptual_loss
 from i2i.nets import Discriminator, Generator, PatchGANSpec, UNetSpec
 from i2i.spec import Spec
 
@@ -35,7 +34,7 @@ from i2i.spec import Spec
 class Weights(Spec):
     adversarial: float = Field(1.0, ge=0, description="0 leaves L1 regression, without a discriminator")
     l1: float = Field(100.0, ge=0)
-    perceptual: float = Field(0.0, ge=0, description="distance of EfficientNet-Lite0's features (Zhang et al. 2018)")
+    perceptual: float = Field(0.0, ge=0, description="distance in EfficientNet-Lite0's features, of grey or colour")
 
 
 class Players(Spec):
@@ -53,12 +52,14 @@ class Recipe(Settings):
     weights: Weights = Weights()
     players: Players = Players()
 
-
-def perceptual(fake: Tensor, real: Tensor) -> Tensor:
-    see = network("efflite0", real.device)
-    with torch.no_grad():
-        seen = see.stages(real)
-    return distance(see.stages(fake), seen).mean()
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> Self:
+        if self.weights.perceptual and self.data.channels.b not in (1, 3):
+            raise ValueError(
+                "weights.perceptual needs grey or colour pictures on side b (channels 1 or 3), got "
+                f"{self.data.channels.b}"
+            )
+        return self
 
 
 class Pix2Pix(nn.Module):
@@ -96,7 +97,7 @@ class Pix2Pix(nn.Module):
         with game.turn("generator") as turn:
             losses = {"l1": w.l1 * l1(fake, b)}
             if w.perceptual:
-                losses["perceptual"] = w.perceptual * perceptual(fake, b)
+                losses["perceptual"] = w.perceptual * perceptual_loss(fake, b)
             if w.adversarial:
                 losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(self.pair(a, fake, draws)))
             turn.minimise(**losses)
