@@ -159,6 +159,9 @@ def _unpack(told: Card, came: list[Came], progress: Callable[[int, int | None], 
             room_for(each.path, temporary)
             unpacked = unpack(each.path, made, progress=progress)
             made = _inner(made)
+            for theirs, ours in told.archive.rename.items():
+                if (made / theirs).is_dir():
+                    os.rename(made / theirs, made / ours)
         else:
             scratch = temporary / "scratch"
             scratch.mkdir()

@@ -40,6 +40,7 @@ class Archive(Spec):
     files: tuple[File, ...] = ()  # none: the user brings the pictures
     reader: Literal["MNIST", "FashionMNIST", "CIFAR10"] | None = None  # of torchvision, for what are no pictures yet
     classes: tuple[str, ...] = ()  # of what `reader` reads: the folders of the labels 0, 1, ...
+    rename: dict[str, str] = Field(default_factory=dict)  # its folder → what i2i calls it: {validation: val}
     expects: str  # what is then in the folder
 
     @model_validator(mode="after")
