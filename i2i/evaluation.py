@@ -266,6 +266,8 @@ def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
         return data, split
     nowhere = {"dataset": None, "manifest": None, "shards": None, "mix": ()}
     changed = nowhere | {"root": folder, "split": Fractions(val=0, test=0)}
+    if isinstance(data, UnpairedData):
+        changed["labels"] = None  # no score asks for classes, so these pictures need not have any
     there: Any = type(data).model_validate(data.model_dump() | changed)
     try:
         open_split(there, split)

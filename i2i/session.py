@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from i2i import recipe, store, zoo
 from i2i.cost import built, fitted, say
-from i2i.data import Batches, LabelledData, fixed
+from i2i.data import Batches, fixed
 from i2i.engine import checkpoint, report
 from i2i.engine.boards import Boards
 from i2i.engine.doctor import Doctor
@@ -342,7 +342,7 @@ class Session:
     def _check_classes(self) -> None:
         data, wanted = self.settings.data, getattr(self.settings, "classes", 0)
         found = self.batches.split.classes
-        if wanted and isinstance(data, LabelledData) and wanted != len(found):
+        if wanted and getattr(data, "labelled", False) and wanted != len(found):
             raise UserError(f"recipe.classes is {wanted}, but the data has {len(found)} classes: {', '.join(found)}.")
 
 

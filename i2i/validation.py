@@ -65,7 +65,7 @@ def validate(
             return {}
         if isinstance(data, UnpairedData):
             looks = {"a": data.channels.a, "b": data.channels.b}
-            return _translators(product, dict(zip("ab", pictures, strict=True)), looks, device, watch)
+            return _translators(product, dict(zip("ab", pictures[:2], strict=True)), looks, device, watch)
         fakes, seen = sampled(settings, product["generator"], len(real), device), looks_of(data, 0)
         return _as_a_set(pooled(fakes, seen, device, watch), pooled(real.split(BATCH), seen, device, watch))
 
@@ -132,7 +132,7 @@ def views(settings: Settings, product: Mapping[str, nn.Module], pictures: Any, d
             real = pictures if isinstance(pictures, Tensor) else pictures[0]
             made = torch.cat(list(sampled(settings, product["generator"], len(real), device)))
             return [View("generator", None, made, real)]
-        a, b = pictures
+        a, b = pictures[:2]  # where one side has labels they are third
         assert isinstance(settings.data, PairedData | UnpairedData)
         own = a[:, : depth(settings.data.channels.a)]  # without its conditions
         there = View("a2b", own, product["a2b"](a), b, isinstance(settings.data, PairedData))

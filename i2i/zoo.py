@@ -40,8 +40,12 @@ def save(
     scores: Mapping[str, float] | None = None,
 ) -> None:
     """Writes the model file, whole or not at all. Equal weights give equal bytes."""
-    weights = {f"{name}.{key}": tensor.detach().cpu().contiguous()
-               for name, net in product.items() for key, tensor in net.state_dict().items()}  # fmt: skip
+    # Each has its own copy, since two directions may have layers in common and safetensors refuses to write those.
+    weights = {
+        f"{name}.{key}": tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, net in product.items()
+        for key, tensor in net.state_dict().items()
+    }
     header = {
         "format": FORMAT,
         "version": __version__,

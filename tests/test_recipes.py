@@ -31,7 +31,8 @@ def made_tiny(settings: Any, root: Path) -> dict[str, Any]:
     tree: dict[str, Any] = settings.model_dump(mode="json", exclude_unset=True)
     for net in ("generator", "discriminator"):
         part = tree.setdefault(net, {})
-        for key, small in (("width", 4), ("levels", 3), ("blocks", 1), ("layers", 1), ("noise", 4), ("depth", 1)):
+        sizes = {"width": 4, "levels": 3, "blocks": 1, "layers": 1, "scales": 1, "noise": 4, "depth": 1}
+        for key, small in sizes.items():
             if key in part or key == "width":
                 part[key] = min(part.get(key, small), small)
     data = tree["data"]
@@ -52,7 +53,7 @@ def generated(tmp_path: Path, noise: Callable[..., np.ndarray]) -> Callable[[Any
         layout, size = getattr(settings.data, "layout", ""), CROP + 4
         folders = {
             "paired": ["photos"] if getattr(settings.data, "derive", None) else ["trainA", "trainB"],
-            "unpaired": ["trainA", "trainB"],
+            "unpaired": [*_side_a(settings), "trainB"],
             "unlabelled": ["photos"],
             "labelled": [f"train/{i:03}" for i in range(max(2, getattr(settings, "classes", 0)))],
             "mixture": [],
@@ -63,6 +64,12 @@ def generated(tmp_path: Path, noise: Callable[..., np.ndarray]) -> Callable[[Any
         return tmp_path / "data"
 
     return make
+
+
+def _side_a(settings: Any) -> list[str]:
+    if getattr(settings.data, "labels", None):
+        return [f"trainA/{i:03}" for i in range(settings.classes)]
+    return ["trainA"]
 
 
 def test_there_are_recipes() -> None:

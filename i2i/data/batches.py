@@ -37,7 +37,8 @@ from i2i.errors import UserError
 
 
 class Batches(Iterator[Any]):
-    """Endless: paired and unpaired give (a, b), unlabelled x, labelled (x, y), mixture x of shape (n, 2).
+    """Endless: paired and unpaired give (a, b), unlabelled x, labelled (x, y), mixture x of shape (n, 2); unpaired with
+    `labels: a` gives (a, b, y).
 
     Pictures are float32 n c h w in [-1, 1] on `device`, labels int64 (n,). `position` is the number of batches given
     so far; start from it and the stream goes on bit for bit, with any number of workers. With `world` ranks, `batch`
@@ -213,7 +214,7 @@ def _still(spec: Pictures, split: Split, chosen: list[list[int]]) -> list[torch.
         columns += [np.stack(column) for column in zip(*rows, strict=True)]
         if not rows:  # the shorter of two unpaired sides has run out
             columns += nothing(spec, stream)
-    return tensors(columns, [split.labels[index] for index in chosen[0]] if split.labels else [])
+    return tensors(columns, [split.labels[index] for index in chosen[0]] if spec.labelled else None)
 
 
 def _workers(spec: Data, device: torch.device) -> int:

@@ -1,9 +1,10 @@
-"""Drawings made from photos, on whatever device the photos are. Legend: n batch, c channels, h height, w width."""
+"""Edges of a batch on whatever device it is: drawn, or blurred. Legend: n batch, c channels, h height, w width."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from i2i.data.make.smooth import Brush, near_edges
 from i2i.data.spec import Edges
 
 
@@ -56,3 +57,17 @@ def _joined(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
     keep = np.zeros(count, bool)
     keep[component[strong]] = True  # every strong pixel is a weak one, so component 0, the background, stays out
     return keep[component]
+
+
+def softened(cartoons: torch.Tensor, brush: Brush) -> torch.Tensor:
+    """CartoonGAN's negatives: cartoons (n, 1 or 3, h, w) in [-1, 1] with Gaussian blur around their edges, and as they
+    are elsewhere. A function of the pictures alone, and that of `data.make.smooth` but for its rounding to 8 bits."""
+    import cv2
+    from kornia.filters import filter2d_separable
+
+    pixels = ((cartoons.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    near = np.stack([near_edges(picture, brush) for picture in pixels])  # n h w
+    bell = torch.from_numpy(cv2.getGaussianKernel(brush.blur, 0)).float().T.to(cartoons.device)  # 1 k
+    with torch.no_grad(), torch.autocast(cartoons.device.type, enabled=False):
+        blurred = filter2d_separable(cartoons.float(), bell, bell)
+        return torch.where(torch.from_numpy(near).to(cartoons.device)[:, None], blurred, cartoons.float())

@@ -5,9 +5,9 @@ import torch
 from i2i.data.augment_batch import Change
 from i2i.data.edges import edges
 from i2i.data.looks import planes_of
-from i2i.data.spec import Data, LabelledData, Look, MixtureData, PairedData, Sketches, UnpairedData
+from i2i.data.spec import Data, Look, MixtureData, PairedData, Sketches, UnpairedData
 
-Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+Batch = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 def finish(
@@ -21,7 +21,7 @@ def finish(
     on_device = [part.to(device, non_blocking=True) for part in raw]
     if isinstance(spec, MixtureData):
         return on_device[0]
-    labels = [on_device.pop()] if isinstance(spec, LabelledData) else []
+    labels = [on_device.pop()] if spec.labelled else []
     streams = (0, 1) if isinstance(spec, UnpairedData) else (0,)
     looks = [plane.look for stream in streams for plane in planes_of(spec, stream)]
     if isinstance(spec, PairedData) and spec.derive is not None and isinstance(spec.derive.a, Sketches):
@@ -39,7 +39,7 @@ def finish(
     if isinstance(spec, PairedData) and spec.condition:
         pictures = [torch.cat(pictures[:-1], dim=1), pictures[-1]]
     parts = [*pictures, *labels]
-    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+    return tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def _scaled(pictures: torch.Tensor, look: Look) -> torch.Tensor:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from i2i.data.spec import LabelledData, PairedData, Pictures, UnlabelledData
+from i2i.data.spec import LabelledData, PairedData, Pictures, UnlabelledData, UnpairedData
 from i2i.data.split import SPLITS, Split
 from i2i.errors import UserError
 from i2i.images import is_picture
@@ -43,6 +43,13 @@ def _labelled(spec: LabelledData, root: Path, split: str) -> Split:
     # A folder `train` that holds pictures itself is a class (of railway pictures, say), not a split.
     has_splits = any(path.is_dir() for path in _visible(root / "train"))
     homes = {name: root / name for name in SPLITS if (root / name).is_dir()} if has_splits else {"train": root}
+    classes, found = _in_classes(homes)
+    side = _share(spec, root, split, found)
+    return _split(split, root, [side], labels=_labels(side, classes), classes=classes)
+
+
+def _in_classes(homes: dict[str, Path]) -> tuple[tuple[str, ...], dict[str, Side]]:
+    """The class folders of train, sorted, and the pictures in them for each split; other splits have no others."""
     classes = tuple(sorted({path.name for path in _visible(homes["train"]) if path.is_dir()}))
     found: dict[str, Side] = {}
     for name, home in homes.items():
@@ -50,19 +57,29 @@ def _labelled(spec: LabelledData, root: Path, split: str) -> Split:
         if strange:
             raise UserError(f"{home}: the classes {', '.join(strange[:5])} are not in {homes['train']}.")
         found[name] = {key: path for key, path in _pictures(home, deep=True).items() if "/" in key}
-    side = _share(spec, root, split, found)
+    return classes, found
+
+
+def _labels(side: Side, classes: tuple[str, ...]) -> tuple[int, ...]:
     numbers = {name: number for number, name in enumerate(classes)}
-    labels = tuple(numbers[key.split("/")[0]] for key in side)
-    return _split(split, root, [side], labels=labels, classes=classes)
+    return tuple(numbers[key.split("/")[0]] for key in side)
 
 
 def _two_sided(spec: Pictures, root: Path, split: str) -> Split:
     """Folders for a and b, or files that hold both side by side."""
     paired = isinstance(spec, PairedData)
     folders = _side_folders(root)
+    if folders and isinstance(spec, UnpairedData) and spec.labels:
+        classes, found_a = _in_classes({name: a for name, (a, _) in folders.items()})
+        if not classes:
+            raise UserError(f"{folders['train'][0]}: no class folders, and `labels: a` needs them:\n{_expected(spec)}")
+        found_b = {name: _pictures(b, deep=True) for name, (_, b) in folders.items()}
+        sides = [_share(spec, root, split, found_a), _share(spec, root, split, found_b)]
+        registered = list(sides[0]) == list(sides[1])
+        return _split(split, root, sides, labels=_labels(sides[0], classes), classes=classes, registered=registered)
     if folders:
-        found_a = {name: _pictures(a) for name, (a, _) in folders.items()}
-        found_b = {name: _pictures(b) for name, (_, b) in folders.items()}
+        found_a = {name: _side(a, paired) for name, (a, _) in folders.items()}
+        found_b = {name: _side(b, paired) for name, (_, b) in folders.items()}
         if paired:
             for name, (a, b) in folders.items():
                 _check_partners(a, b, found_a[name], found_b[name], ", or use `layout: unpaired`")
@@ -79,6 +96,11 @@ def _two_sided(spec: Pictures, root: Path, split: str) -> Split:
     if not found.get("train"):
         found = {"train": _pictures(root)}
     return _split(split, root, [_share(spec, root, split, found)], registered=True, side_by_side=True)
+
+
+def _side(folder: Path, paired: bool) -> Side:
+    """The pictures of a side. Without pairs they may be in class folders, whose names are not asked for here."""
+    return _pictures(folder) or ({} if paired else _pictures(folder, deep=True))
 
 
 def _side_folders(root: Path) -> dict[str, tuple[Path, Path]]:
@@ -213,6 +235,9 @@ def _expected(spec: Pictures) -> str:
         lines = ["train/<class>/*.png (with val/ and test/ beside train/)", "<class>/*.png"]
     elif isinstance(spec, UnlabelledData) or (isinstance(spec, PairedData) and spec.derive is not None):
         lines = ["train/*.png (with val/ and test/ beside train/)", "*.png"]
+    elif isinstance(spec, UnpairedData) and spec.labels:
+        lines = ["trainA/<class>/*.png and trainB/*.png (with valA, valB, testA, testB)"]
+        lines += ["A/<class>/*.png and B/*.png"]
     else:
         lines = [
             "trainA/*.png and trainB/*.png (with valA, valB, testA, testB)",

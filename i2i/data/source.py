@@ -44,7 +44,8 @@ class Source(Dataset[Any]):
             return problem
 
     def _pictures(self, spec: Pictures, position: int) -> Made:
-        columns, labels = [], []
+        columns = []
+        labels: list[int] | None = [] if spec.labelled else None
         met: dict[str, str] = {}
         for slots in self.order.slots(position):
             rows = []
@@ -57,7 +58,8 @@ class Source(Dataset[Any]):
                 pictures = augmented(pictures, spec, self.compose, rng, slot.stream)
                 key = (self.order.seed, slot.epoch, slot.draw)
                 rows.append(with_sketch(pictures, spec, keys.generator(keys.SKETCH, *key)))
-                labels += [self.split.labels[index]] if self.split.labels else []
+                if labels is not None and slot.stream == 0:
+                    labels.append(self.split.labels[index])
             columns += [np.stack(column) for column in zip(*rows, strict=True)]
         return tensors(columns, labels), met, self.cache.trouble if self.cache else None
 
@@ -94,7 +96,7 @@ class Source(Dataset[Any]):
         return pictures
 
 
-def tensors(columns: list[np.ndarray], labels: list[int]) -> list[torch.Tensor]:
-    """A batch of bytes: pictures n h w c for each side, and labels (n,) if there are any."""
+def tensors(columns: list[np.ndarray], labels: list[int] | None) -> list[torch.Tensor]:
+    """A batch of bytes: pictures n h w c for each side, and labels (n,) unless they are None."""
     made = [torch.from_numpy(column) for column in columns]
-    return [*made, torch.tensor(labels)] if labels else made
+    return made if labels is None else [*made, torch.tensor(labels, dtype=torch.int64)]

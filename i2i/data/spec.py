@@ -239,6 +239,11 @@ class Pictures(Place):
         """The pictures that make up one item, in the order in which they are read and kept."""
         raise NotImplementedError
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a batch ends with the class numbers of its first pictures."""
+        return False
+
     def allowance(self, total: int) -> int:
         """Pictures of `total` that may be unusable: the share `skip`, but one at least: in a small set 1 % is less."""
         return max(1, int(self.skip * total)) if self.skip else 0
@@ -300,10 +305,28 @@ class PairedData(Pictures):
 
 
 class UnpairedData(Pictures):
-    """Two folders of pictures, trainA and trainB, in orders of their own. Equal names in val and test are pairs."""
+    """Two folders of pictures, trainA and trainB, in orders of their own. Equal names in val and test are pairs.
+
+    With `labels: a` the pictures of side a lie in a folder per class, trainA/<class>/*.png, and a batch is (a, b, y), y
+    the labels of a; those of side b lie at any depth, and what they are is not asked.
+    """
 
     layout: Literal["unpaired"]
     channels: Channels = Channels()
+    labels: Literal["a"] | None = None  # the side whose classes are known
+
+    @property
+    def labelled(self) -> bool:
+        return self.labels is not None
+
+    @model_validator(mode="after")
+    def _classes_are_folders(self) -> Self:
+        if self.labels and any(each.manifest or each.shards for each in (self, *self.mix)):
+            raise ValueError(
+                "`labels: a` reads the classes from folders, trainA/<class>/; tables and shards do not tell them for "
+                "unpaired sides. Give a `root` or a `dataset`."
+            )
+        return self
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -327,6 +350,10 @@ class LabelledData(Pictures):
 
     layout: Literal["labelled"]
     channels: Depth = 3
+
+    @property
+    def labelled(self) -> bool:
+        return True
 
     @property
     def planes(self) -> tuple[Plane, ...]:

@@ -84,20 +84,22 @@ class EfficientNetLite0(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Features:
-        rgb = F.interpolate(_rgb(pictures), (SIZE, SIZE), mode="bilinear", antialias=True)  # n 3 h w
+        rgb = F.interpolate(as_rgb(pictures), (SIZE, SIZE), mode="bilinear", antialias=True)  # n 3 h w
         maps = self._maps(rgb)
         pooled = F.relu6(self.head(maps[-1])).mean((2, 3))
         return Features(pooled, tuple(maps[i] for i in LAST_OF_ITS_SIZE))
 
-    def maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """`Features.stages` of pictures as large as they are, for losses: gradients flow back to the pictures."""
-        maps = self._maps(_rgb(pictures))
-        return tuple(maps[i] for i in LAST_OF_ITS_SIZE)
+    def maps(self, pictures: Tensor, count: int = len(LAST_OF_ITS_SIZE)) -> tuple[Tensor, ...]:
+        """The first `count` of `Features.stages`, at 1/2, 1/4, ... of the size, of pictures as large as they are; for
+        losses: gradients flow back to the pictures."""
+        kept = LAST_OF_ITS_SIZE[:count]
+        maps = self._maps(as_rgb(pictures), kept[-1] + 1)
+        return tuple(maps[i] for i in kept)
 
-    def _maps(self, rgb: Tensor) -> list[Tensor]:
+    def _maps(self, rgb: Tensor, stages: int = len(STAGES)) -> list[Tensor]:
         x = (((rgb + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # faster
         x = F.relu6(self.stem(x))
-        return [x := stage(x) for stage in self.stages]
+        return [x := stage(x) for stage in self.stages[:stages]]
 
 
 class _Block(nn.Module):
@@ -161,7 +163,7 @@ class Inception(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Features:
-        levels = ((_rgb(pictures) + 1) * 127.5).round().to(torch.uint8)
+        levels = ((as_rgb(pictures) + 1) * 127.5).round().to(torch.uint8)
         (pooled,) = self.network(levels)
         return Features(pooled, ())
 
@@ -210,7 +212,7 @@ def _inception(device: str) -> Inception:
     return Inception(extractor).to(device)
 
 
-def _rgb(pictures: Tensor) -> Tensor:
+def as_rgb(pictures: Tensor) -> Tensor:
     """n 3 h w, within [-1, 1] as they would be in a file."""
     if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
         raise UserError(

@@ -3,12 +3,18 @@
 from typing import Any
 
 from i2i.engine.settings import Settings
-from i2i.models import cyclegan, dcgan, gan, imported, pix2pix
+from i2i.models import cartoongan, cut, cyclegan, dcgan, dtn, gan, imported, pix2pix, pix2pixhd, simgan, unit
 
 MODELS: dict[type[Settings], Any] = {
     gan.Recipe: gan.GAN,
     dcgan.Recipe: dcgan.DCGAN,
     pix2pix.Recipe: pix2pix.Pix2Pix,
     cyclegan.Recipe: cyclegan.CycleGAN,
+    cut.Recipe: cut.CUT,
+    pix2pixhd.Recipe: pix2pixhd.Pix2PixHD,
+    cartoongan.Recipe: cartoongan.CartoonGAN,
+    unit.Recipe: unit.UNIT,
+    dtn.Recipe: dtn.DTN,
+    simgan.Recipe: simgan.SimGAN,
     imported.Recipe: imported.Imported,
 }

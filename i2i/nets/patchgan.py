@@ -28,7 +28,7 @@ def receptive_field(layers: int) -> int:
 
 
 class PatchGAN(nn.Module):
-    """Picture (or pictures side by side in the channels) → a map of logits, one for each overlapping patch.
+    """Picture (or pictures side by side in the channels) → a map of `logits`, one or more for each overlapping patch.
 
     layers 3 is the paper's 70×70 discriminator: 2,765,633 parameters for 3 channels with batch norm. layers 0 judges
     single pixels by 1×1 convolutions. No norm on the first layer. `forward` takes any values, usually in [-1, 1], and
@@ -36,17 +36,23 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, layers: int = 3, width: int = 64, norm: Norm = "instance", spectral: bool = False
+        self,
+        inputs: int,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "instance",
+        spectral: bool = False,
+        logits: int = 1,
     ) -> None:
         super().__init__()
         self.inputs = inputs
         # The last norm needs more than one pixel, and the two layers that do not halve take one pixel off each.
         self.minimum = 3 * 2**layers if layers else 2
         if layers == 0:
-            kernel, steps, channels = 1, [1, 1, 1], [inputs, width, 2 * width, 1]
+            kernel, steps, channels = 1, [1, 1, 1], [inputs, width, 2 * width, logits]
         else:
             kernel, steps = 4, strides(layers)
-            channels = [inputs, *(width * min(2**depth, 8) for depth in range(layers + 1)), 1]
+            channels = [inputs, *(width * min(2**depth, 8) for depth in range(layers + 1)), logits]
 
         last = len(steps) - 1
         self.stages = nn.Sequential()
@@ -72,7 +78,7 @@ class PatchGAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # n i h w
         check_input("PatchGAN", x, self.inputs, minimum=self.minimum)
-        return self.stages(x)  # n 1 p q, logits
+        return self.stages(x)  # n 1 p q, or as many logits as there are verdicts
 
 
 class PatchGANSpec(InitSpec):
@@ -84,6 +90,6 @@ class PatchGANSpec(InitSpec):
     norm: Norm = "instance"
     spectral: bool = False
 
-    def build(self, inputs: int) -> PatchGAN:
+    def build(self, inputs: int, logits: int = 1) -> PatchGAN:
         """The network with its weights drawn from torch's global generator."""
-        return self.initialised(PatchGAN(inputs, self.layers, self.width, self.norm, self.spectral))
+        return self.initialised(PatchGAN(inputs, self.layers, self.width, self.norm, self.spectral, logits))

@@ -219,7 +219,7 @@ def test_an_embedded_set_is_whole_and_licensed(name: str) -> None:
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_an_embedded_set_opens_under_its_own_layout(name: str) -> None:
-    size = {"digits": 8, "fashion_mnist": 28}.get(name, 64)
+    size = {"digits": 8, "fashion_mnist": 28, "digits_on_photos": 16, "eyes": 32}.get(name, 64)
     spec = TypeAdapter(Data).validate_python({"layout": card(name).layout, "dataset": name, "crop": size})
     for split in ("train", "val", "test"):
         first = fixed(spec, split, 2)[0]

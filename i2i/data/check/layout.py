@@ -61,7 +61,7 @@ class Layout:
         """One line or two for people."""
         what = {
             "paired": "pairs, side by side in each file" if self.side_by_side else "pairs",
-            "unpaired": "two sides without pairs",
+            "unpaired": "two sides without pairs" + (f", a in {len(self.classes)} classes" if self.classes else ""),
             "labelled": f"{len(self.classes)} classes",
             "unlabelled": "pictures without labels",
         }[self.reading]

@@ -90,11 +90,14 @@ class Joined:
     items: tuple[Item, ...]
     conditions: tuple[str, ...]
     findings: tuple[Finding, ...]
+    classes: tuple[str, ...] = ()  # of side a
 
 
 def join(listing: Listing, sides: Sides) -> Joined:
-    """Pairs by equal names, or two sides without pairs."""
+    """Pairs by equal names, or two sides without pairs, of which a may lie in class folders."""
     findings = list(_moves(sides))
+    if classes := _classes_of_a(listing, sides):
+        return _in_classes(listing, sides, classes, findings)
     stems = {split: tuple(_stems(listing, f) for f in folders) for split, folders in sides.folders.items()}
     for folders in sides.folders.values():
         for folder in folders:
@@ -116,6 +119,37 @@ def join(listing: Listing, sides: Sides) -> Joined:
             for name, each in more.items():
                 findings += _lonely((sides.folders[split][0], conditions[name][split]), a, each)
     return Joined("paired" if paired else "unpaired", why, tuple(items), tuple(conditions), tuple(findings))
+
+
+def _classes_of_a(listing: Listing, sides: Sides) -> tuple[str, ...]:
+    """The folders that all training pictures of side a lie in; () if these are not several."""
+    home = sides.folders["train"][0]
+    if listing.by_folder.get(home):
+        return ()
+    filled = tuple(name for name in listing.inside(home) if listing.below(f"{home}/{name}"))
+    return filled if len(filled) > 1 else ()
+
+
+def _in_classes(listing: Listing, sides: Sides, classes: tuple[str, ...], findings: list[Finding]) -> Joined:
+    items, strange = [], []
+    for split, (a, b) in sides.folders.items():
+        for name in listing.below(a):
+            label, _, rest = name.partition("/")
+            items += [Item(split, "a", (listing.root / a / name,), label)] if rest else []
+            strange += [f"{a}/{label}"] if rest and label not in classes else []
+        items += [Item(split, "b", (listing.root / b / name,)) for name in listing.below(b)]
+    if strange:
+        findings.append(
+            found(
+                "error",
+                "strange_class",
+                f"{{n}} class{{s}} that {printable(sides.folders['train'][0])} does not have",
+                sorted(set(strange)),
+                "Rename, remove, or add them to train.",
+            )
+        )
+    why = f"The pictures of {sides.folders['train'][0]} lie in {len(classes)} folders, which are taken for classes."
+    return Joined("unpaired", why, tuple(items), (), tuple(findings), classes)
 
 
 def _stems(listing: Listing, folder: str) -> dict[str, str]:

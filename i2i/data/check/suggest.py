@@ -60,6 +60,9 @@ def suggest(layout: Layout, seen: Sequence[Seen], crop: int | None = None) -> Su
         data["direction"] = "b2a" if back else "a2b"
         plain = "b, which has no colours of its own, becomes the input" if back else "a → b; b2a for the other way"
         remarks["direction"] = plain
+    if layout.reading == "unpaired" and layout.classes:
+        data["labels"] = "a"
+        remarks["labels"] = "its folders are its classes; leave it out where they are not"
     if layout.derivable:
         remarks["layout"] = "or edges → photos: paired, with `derive: {a: edges}`"
     if layout.columns:

@@ -106,6 +106,7 @@ def _sided(root: Path, listing: Listing) -> Layout | None:
         joined.reading,
         joined.why,
         joined.items,
+        classes=joined.classes,
         conditions=joined.conditions,
         findings=tuple(findings),
     )

@@ -9,6 +9,8 @@ from rich.filesize import decimal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from i2i.data.sets.composites import Composites
+from i2i.data.sets.eyes import Eyes
 from i2i.data.sets.prepare import Npz, Tiles, Zip
 from i2i.errors import UserError, suggest
 from i2i.paths import shared
@@ -79,7 +81,7 @@ class Card(Spec):
     counts: dict[str, int] = Field(default_factory=dict)  # pictures in each folder
     direction: str | None = None  # which side is a, and what to write to translate to it
     notes: str | None = None
-    make: Annotated[Zip | Tiles | Npz, Field(discriminator="kind")] | None = None
+    make: Annotated[Zip | Tiles | Npz | Composites | Eyes, Field(discriminator="kind")] | None = None
     archive: Archive | None = None
 
     @model_validator(mode="after")

@@ -44,6 +44,25 @@ def test_different_names_on_both_sides_are_no_pairs(tmp_path: Path) -> None:
     assert "No picture of trainA" in layout.why
 
 
+def test_class_folders_on_side_a_are_told_and_the_suggested_lines_open_them(tmp_path: Path) -> None:
+    for i in range(12):
+        save(tmp_path / "trainA" / ("cat", "dog")[i % 2] / f"{i}.png", scene(i)[0])
+        save(tmp_path / "trainB" / f"{i}.png", scene(50 + i)[1])
+    report = check(tmp_path, workers=1)
+    assert [finding for finding in report.findings if finding.severity == "error"] == []
+    layout = understand(tmp_path)
+    assert (layout.reading, layout.classes) == ("unpaired", ("cat", "dog"))
+    assert layout.counts() == {"trainA": 12, "trainB": 12}
+    assert "a in 2 classes" in layout.understood()
+    told = report.data.data
+    assert told["labels"] == "a"
+    split = open_split(TypeAdapter(Data).validate_python({**told, "crop": 8, "load": 8}), "train")
+    assert split.classes == ("cat", "dog")
+    save(tmp_path / "testA" / "emu" / "0.png", scene(0)[0])
+    save(tmp_path / "testB" / "0.png", scene(0)[1])
+    assert "strange_class" in {finding.code for finding in understand(tmp_path).findings}
+
+
 def test_half_of_the_names_on_both_sides_are_pairs_if_the_pixels_agree(tmp_path: Path) -> None:
     for i in range(30):
         drawing, picture = scene(i)
