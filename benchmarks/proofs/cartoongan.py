@@ -41,7 +41,7 @@ STRONGEST = 0.05  # of a picture's pixels, those with the most gradient energy
 
 def overrides(steps: int) -> dict[str, list[str]]:
     """What each run changes of the recipe; the first is the system itself."""
-    first = steps // 4
+    first = max(1, steps // 4)
     phases = f"schedule=[{{phase: initialisation, steps: {first}}}, {{phase: adversarial, steps: {steps - first}}}]"
     return {
         "CartoonGAN": [phases],
