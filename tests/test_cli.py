@@ -21,7 +21,7 @@ from i2i.models import MODELS
 # What scripts rely on. A change here is a change of the interface: say so in CHANGELOG.md.
 SURFACE = {
     "train": {"RECIPE", "-o", "--run", "--set", "--device", "--name", "--seeds", "--yes"},
-    "translate": {"INPUTS", "--model", "--out", "-o", "--direction", "--device", "--quality", "--metadata", "--memory",
+    "translate": {"INPUTS", "--at", "--model", "--out", "-o", "--direction", "--device", "--quality", "--metadata", "--memory",
                   "--smooth", "--max-pixels", "--condition", "--force"},
     "sample": {"--model", "-o", "--out", "--count", "--seed", "--device", "--force"},
     "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
