@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import data, models
+from i2i.cli import data, distil, models
 from i2i.cli.saying import Force, allowed, complain, console, first_process, say
 from i2i.errors import Stopped, UserError
 
@@ -52,6 +52,9 @@ def train(
     if done.already_finished:
         say(f"{done.run} is already finished; to train anew, give another --run.")
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
+
+
+app.command()(distil.distil)
 
 
 @app.command()
