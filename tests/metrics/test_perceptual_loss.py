@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import UserError
-from i2i.metrics import network, perceptual
+from i2i.metrics import features, network, perceptual
 from i2i.metrics.features import SIZE
 from i2i.metrics.perceptual import perceptual_loss
 
