@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 from i2i import api, distil, evaluation, images, recipe, store, zoo
 from i2i.cli.distil import distil as command
 from i2i.data import fixed, open_split
+from i2i.data.make.pixels import lossless, plain, put
+from i2i.distil import answers, asking, running
+from i2i.distil.teacher import find
 from i2i.errors import Stopped, UserError
 from i2i.models import MODELS
 from i2i.session import Session
@@ -85,12 +88,12 @@ def answered(run: Path, split: str, side: str) -> list[np.ndarray]:
 
 def asked(file: Path, way: str, run: Path, tmp: Path, student: Path, **how: Any) -> Any:
     """The pairs alone, in the folder `run`; returns the student's settings."""
-    taught = distil._teacher(file, way, CPU)
-    tree = distil._tree(student, [f"{key}={json.dumps(value)}" for key, value in how.pop("set", {}).items()])
-    data = distil._asked(taught, tree.get("data", {}), how.pop("named", False), "test")
-    settings = distil._settings(tree, taught, data, run, "test")
+    taught = find(file, way, CPU)
+    tree = asking.student(student, [f"{key}={json.dumps(value)}" for key, value in how.pop("set", {}).items()])
+    data = asking.questions(taught, tree.get("data", {}), how.pop("named", False), "test")
+    settings = asking.settings_of(tree, taught, data, run / distil.LESSONS, "test")
     place, split = run / distil.LESSONS, open_split(data, "train")
-    distil._answer(place, taught, data, split, how.pop("windows", 64), 8, api.QUIET)
+    answers.answer_all(place, taught, data, split, how.pop("windows", 64), 8, api.QUIET)
     return settings
 
 
@@ -158,8 +161,8 @@ def test_the_student_reads_exactly_what_the_teacher_was_asked_and_said(
                 picture = random.integers(0, 4, (16, 16, 1), np.uint8)
             if folder.endswith("B") and data.get("channels", {}).get("b") == 6:
                 picture = random.integers(0, 256, (16, 16, 6), np.uint8)
-                pixels = distil.lossless(root / folder, f"{i}", picture)
-                distil.put(pixels, picture, distil.plain(picture), force=True)
+                pixels = lossless(root / folder, f"{i}", picture)
+                put(pixels, picture, plain(picture), force=True)
                 continue
             images.write(root / folder / f"{i}.png", picture)
     file = teacher("pix2pix", data={"root": str(root), **data})
@@ -208,17 +211,17 @@ def test_what_was_answered_before_a_stop_is_left_alone_and_the_rest_is_the_same(
 ) -> None:
     file = teacher("pix2pix", data={"crop": 8})
     asked(file, "a2b", tmp_path / "whole", tmp_path, student)
-    put, calls = distil._put, []
+    put, calls = answers.put_pairs, []
 
     def stop(place: Path, split: str, first: int, *rest: Any) -> None:
         if split == "train" and first > 16:
             raise KeyboardInterrupt
         put(place, split, first, *rest)
 
-    monkeypatch.setattr(distil, "_put", stop)
+    monkeypatch.setattr(answers, "put_pairs", stop)
     with pytest.raises(KeyboardInterrupt):
         asked(file, "a2b", tmp_path / "cut", tmp_path, student)
-    monkeypatch.setattr(distil, "_put", put)
+    monkeypatch.setattr(answers, "put_pairs", put)
     begun = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut").rglob("*.png")}
     forward = Translator.forward
     monkeypatch.setattr(Translator, "forward", lambda self, x: calls.append(len(x)) or forward(self, x))
@@ -234,7 +237,7 @@ def test_the_same_command_goes_on_and_comes_to_the_same_student(
     teacher: Make, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, save, trained = teacher("pix2pix"), Session.save, []
-    monkeypatch.setattr(distil, "_compared", lambda *_: {})
+    monkeypatch.setattr(running, "compared", lambda *_: {})
     for name in ("straight", "cut"):
 
         def stop(self: Session) -> None:
@@ -391,10 +394,10 @@ def test_several_processes_are_refused(student: Path, tmp_path: Path, monkeypatc
 
 
 def test_the_shipped_recipe_is_a_student_of_any_teacher(teacher: Make, tmp_path: Path) -> None:
-    taught = distil._teacher(teacher("cyclegan"), "a2b", CPU)
-    tree = distil._tree("distil_compact", ())
-    data = distil._asked(taught, tree.get("data", {}), False, "test")
-    settings: Any = distil._settings(tree, taught, data, tmp_path, "test")
+    taught = find(teacher("cyclegan"), "a2b", CPU)
+    tree = asking.student("distil_compact", ())
+    data = asking.questions(taught, tree.get("data", {}), False, "test")
+    settings: Any = asking.settings_of(tree, taught, data, tmp_path / distil.LESSONS, "test")
     assert settings.generator.kind == "compact"
     assert recipe.find("distil_compact").read_text().startswith("# i2i distil distil_compact --teacher ")
 
