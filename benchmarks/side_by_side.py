@@ -385,9 +385,10 @@ def short(found: Mapping[str, Rows]) -> str:
         for way, title in ways(name):
             for place, arm in enumerate(rows):
                 cost = costs(name)[arm]
-                price = [f"{cost['multiply_adds'] / 1e6:,.0f} M", f"{cost['milliseconds']:.1f} ms"]
+                price = [f"{cost['multiply_adds'] / 1e6:,.0f} M", f"{cost['milliseconds']:.1f} ms",
+                         f"{cost['onnx_bytes'] / 1e6:.1f} MB"]  # fmt: skip
                 lines.append(["" if place else title, label(name, arm, rows), *cells(rows, arm, way), *price])
-    return markdown(["", "", *TITLES, "multiply-adds", "a picture"], lines)
+    return markdown(["", "", *TITLES, "multiply-adds", "a picture", "ONNX"], lines)
 
 
 def sheet(name: str, rows: Rows) -> None:
