@@ -15,33 +15,26 @@ Curves are kept in `runs/time_to_quality`: a second call only prints. Delete a f
 """
 
 import argparse
-import functools
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from common import machine
+from common import CPU, Stopwatch, machine, paces, stretched, train
 from torch import nn
 
 from i2i import metrics, recipe
-from i2i.data import Batches, in_order
-from i2i.engine.ema import Ema
-from i2i.engine.game import Game, precision_of
-from i2i.engine.loop import Tick, play
-from i2i.models import MODELS
+from i2i.data import in_order
+from i2i.engine.loop import Tick
 
 RUNS = Path("runs/time_to_quality")
-CPU = torch.device("cpu")
 BASELINE, OURS = "pix2pix_published", "quickstart"
 EVERY = 500  # pictures between two scores
 SCORES = ("l1", "perceptual", "kid")
@@ -78,26 +71,6 @@ class Point:
         return all(getattr(self, name) <= getattr(mark, name) for name in SCORES)
 
 
-class Stopwatch:
-    """Processor and wall seconds spent inside it but not inside `paused`."""
-
-    def __init__(self) -> None:
-        self.processor = self.wall = 0.0
-
-    def __enter__(self) -> None:
-        self.began = time.process_time(), time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.processor += time.process_time() - self.began[0]
-        self.wall += time.perf_counter() - self.began[1]
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        self.__exit__()
-        yield
-        self.__enter__()
-
-
 class Judge:
     """Scores of a network on the validation split of some paired data."""
 
@@ -124,37 +97,18 @@ class Judge:
         )
 
 
-judge_of = functools.cache(Judge)
-
-
-def parts(settings: Any) -> tuple[Any, Game, Batches]:
-    """The model from the recipe's seed, its game and its data, on the CPU."""
-    torch.manual_seed(settings.seed)
-    model = MODELS[type(settings)](settings)
-    game = Game(model.players(settings), precision_of(settings.precision, CPU), CPU)
-    return model, game, Batches(settings.data, "train", settings.batch, settings.seed)
-
-
 def curve(settings: Any, judge: Judge, every: int | None) -> list[Point]:
     """Trains, and scores the product about every so many pictures (None: only) at the end."""
-    model, game, batches = parts(settings)
-    ema = Ema(model.product(), settings.ema) if settings.ema else None
-    product: nn.Module = (ema.networks if ema else model.product())["a2b"]
-    watch = Stopwatch()
     points = []
 
-    def after(tick: Tick) -> None:
-        if ema:
-            ema.update()
+    def due(tick: Tick) -> bool:
         seen = tick.step * settings.batch
-        if tick.last or (every and seen // every > (seen - settings.batch) // every):
-            with watch.paused():
-                points.append(Point(seen, watch.processor, watch.wall, *judge(product)))
+        return tick.last or bool(every and seen // every > (seen - settings.batch) // every)
 
-    with watch:
-        play(model, game, settings.schedule, batches, epoch_length=batches.epoch_length, seed=settings.seed,
-             after=[after])  # fmt: skip
-    batches.close()
+    def look(tick: Tick, product: Mapping[str, nn.Module], watch: Stopwatch) -> None:
+        points.append(Point(tick.step * settings.batch, watch.processor, watch.wall, *judge(product["a2b"])))
+
+    train(settings, due, look)
     return points
 
 
@@ -169,11 +123,8 @@ def trained(name: str, settings: Any, every: int | None = None, seconds: float |
             return [Point(**point) for point in kept["points"]]
     print(f"training {name}", file=sys.stderr, flush=True)
     if seconds is not None:
-        (phase,) = settings.schedule
-        settings = settings.model_copy(
-            update={"schedule": (phase.model_copy(update={"steps": steps_within(settings, seconds)}),)}
-        )
-    points = curve(settings, judge_of(settings.data), every)
+        settings = stretched(settings, max(1, round(seconds / paces([settings])[0])))
+    points = curve(settings, Judge(settings.data), every)
     RUNS.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"asked": asked, "points": [asdict(point) for point in points]}), "utf-8")
     return points
@@ -194,19 +145,6 @@ def together(points: Sequence[Point]) -> Point:
     """The means over some seeds of one recipe."""
     first = asdict(points[0])
     return Point(**{key: type(value)(mean(getattr(p, key) for p in points)) for key, value in first.items()})
-
-
-def steps_within(settings: Any, seconds: float) -> int:
-    """How many steps of a recipe fit into so many processor seconds: by the median of ten, of a model thrown away."""
-    model, game, batches = parts(settings)
-    taken = []
-    for _ in range(10):
-        began = time.process_time()
-        with game.autocast():
-            getattr(model, settings.schedule[0].phase)(batches, game)
-        taken.append(time.process_time() - began)
-    batches.close()
-    return max(1, round(seconds / median(taken)))
 
 
 def line(label: str, point: Point, mark: Point | None = None) -> str:

@@ -50,13 +50,19 @@ def load(name: str | Path, overrides: Iterable[str] = ()) -> Settings:
 
     Raises UserError with the path of the offending key, what was expected and what comes nearest.
     """
+    path = str(find(name))
+    recipe = build(read(name, overrides), path)
+    check_schedule(recipe, path)
+    return recipe
+
+
+def read(name: str | Path, overrides: Iterable[str] = ()) -> Any:
+    """A recipe as plain data, changed by overrides and not yet checked. Raises UserError."""
     path = find(name)
     tree = _parse(path.read_bytes(), str(path))
     for override in overrides:
         _set(tree, override)
-    recipe = build(tree, str(path))
-    check_schedule(recipe, str(path))
-    return recipe
+    return tree
 
 
 def build(tree: Any, source: str) -> Settings:

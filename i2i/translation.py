@@ -23,7 +23,7 @@ from i2i.images.maps import drawn
 from i2i.images.media import Frame, Kind
 from i2i.loading import QUIET, Models
 from i2i.plan import Companions, holding, plan
-from i2i.runtime import Exported, tiles
+from i2i.runtime import Exported, scale, tiles
 from i2i.runtime.inputs import Inputs
 from i2i.runtime.model import Card
 from i2i.runtime.planes import check_names, numbers
@@ -61,6 +61,8 @@ class How:
     smooth: float = 0.0
     max_pixels: int = images.MAX_TRANSLATED
     force: bool = False
+    side: int | None = None  # pixels of the shorter side to work at, None: as many as there are
+    always: bool = True  # also for pictures that are hardly larger, or smaller
 
 
 def translate(
@@ -73,6 +75,7 @@ def translate(
     device: str = "auto",
     quality: int = 95,
     metadata: str = "drop",
+    at: int | str = "trained",
     memory: int | None = None,
     smooth: float = 0.0,
     max_pixels: int = images.MAX_TRANSLATED,
@@ -85,19 +88,29 @@ def translate(
 
     `condition`: for each that the model takes, a folder with files of the inputs' names, or one file for one input.
     `out`: a folder, or with one input file a name, whose suffix then says the format. `quality`: JPEG's, WebP's and
-    videos', 1 to 100. `metadata`: what cameras write is dropped or kept. `memory`: bytes for activations, beyond which
-    a picture is cut into tiles (`runtime.tiles`). `smooth`: from 0 to 1, how much flicker of videos is averaged away.
-    `max_pixels`: files that claim more are not read. What cannot be read or written is reported in the result; an
-    existing target is left alone unless `force`. Raises UserError when nothing can start.
+    videos', 1 to 100. `metadata`: what cameras write is dropped or kept. `at`: pixels of the shorter side to work at; a
+    picture is brought to that and the answer back to its size. `native` is as many as there are, `trained` for larger
+    pictures the scale of the training, where it resized its own (`runtime.scale`). `memory`: bytes for activations,
+    beyond which a picture is cut into tiles (`runtime.tiles`). `smooth`: from 0 to 1, how much flicker of videos is
+    averaged away. `max_pixels`: files that claim more are not read. What cannot be read or written is reported in the
+    result; an existing target is left alone unless `force`. Raises UserError when nothing can start.
     """
     out = Path(out)
     jobs = plan(inputs, out)
     companions = Companions(condition or {}, jobs, out)
     if metadata not in ("drop", "keep"):
         raise UserError(f"--metadata {metadata}: expected drop or keep.")
-    how = How(quality, metadata, memory, smooth, max_pixels, force)  # type: ignore[arg-type]
     models = Models(model, direction, device, console)
     card = models.card
+    side = scale.working_side(card, at)
+    if side and at == "trained":
+        console.print(
+            f"Pictures of more than {scale.LARGER * side:.0f} pixels are translated at {side}, the scale of the "
+            f"training, and brought back to their size; --at native works on all pixels.",
+            style="dim",
+            highlight=False,
+        )
+    how = How(quality, metadata, memory, smooth, max_pixels, force, side, at != "trained")  # type: ignore[arg-type]
     check_names([plane.name for plane in card.planes[1:]], list(companions.places))
     if smooth and card.result.classes:
         raise UserError("--smooth blends colours, and this model makes classes. Leave it out.")
@@ -210,7 +223,11 @@ def _translated(runner: Exported, frame: Frame, pixels: np.ndarray, how: How, ba
         def progress(done: int, of: int) -> None:
             bar.update(task, completed=done, total=of, visible=True)
 
-        return replace(frame, pixels=tiles.translate(runner, pixels, memory=how.memory, progress=progress))
+        size = pixels.shape[:2]
+        if how.side and (how.always or scale.is_larger(size, how.side)):
+            pixels = scale.resized(pixels, scale.size_at(size, how.side))
+        made = tiles.translate(runner, pixels, memory=how.memory, progress=progress)
+        return replace(frame, pixels=scale.resized(made, size))
 
 
 def _outgoing(card: Card, kind: Kind, made: Frame) -> Frame:

@@ -1,5 +1,6 @@
 """A model file is `model.safetensors`: weights, and in its header what rebuilds the network."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from i2i.errors import UserError
 from i2i.files import atomically
 from i2i.models import MODELS
 from i2i.store import FORMAT, find, read_header
+from i2i.store.headers import HALF
+
+LOST = 2**-11  # of a tensor's length, by rounding: what one 16-bit float is off at most, where it is not tiny
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,24 @@ def save(
     step: int,
     data: str,
     scores: Mapping[str, float] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
-    """Writes the model file, whole or not at all. Equal weights give equal bytes."""
+    """Writes the model file, whole or not at all. Equal weights give equal bytes.
+
+    `half`: kernels and matrices are rounded to 16-bit floats, in a file of half the size; it gives the same networks as
+    `rounded`, and `scores` should be theirs.
+    """
     # Each has its own copy, since two directions may have layers in common and safetensors refuses to write those.
     weights = {
         f"{name}.{key}": tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, net in product.items()
         for key, tensor in net.state_dict().items()
     }
+    if half:
+        weights = {key: halved(tensor) for key, tensor in weights.items()}
     header = {
-        "format": FORMAT,
+        "format": HALF if half else FORMAT,
         "version": __version__,
         "recipe": settings.model_dump_json(),
         "step": str(step),
@@ -61,6 +73,27 @@ def save(
     atomically(path, lambda temporary: temporary.write_bytes(serialise(weights, {"i2i": json.dumps(header)})))
 
 
+def rounded(product: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Copies of the networks as they come back from a file that is written with `half`: to be scored before that."""
+    copies = {name: copy.deepcopy(net) for name, net in product.items()}
+    for net in copies.values():
+        net.load_state_dict({key: halved(value).to(value.dtype) for key, value in net.state_dict().items()})
+    return copies
+
+
+def halved(weight: Tensor) -> Tensor:
+    """Rounded to 16-bit floats, the nearest, ties to even; as it is where that would save nothing or lose much.
+
+    Numbers per channel stay: biases, and the factors and statistics of norms. They are a hundredth of a file, and a
+    variance may be of any size. So do weights of which one is beyond 65504 or no number, and those so small (below
+    6e-5) that 16 bits lose more than `LOST` of them: a file that is a little larger is better than another picture.
+    """
+    if weight.dtype != torch.float32 or weight.ndim < 2:
+        return weight
+    half, exact = weight.half(), weight.double()  # in which no square under- or overflows
+    return half if (half.double() - exact).norm() <= LOST * exact.norm() else weight
+
+
 def _sum(header: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
     """sha256 over all that a model file says: neither safetensors nor torch would notice a flipped bit."""
     told = {key: value for key, value in header.items() if key != "sha256"}
@@ -70,7 +103,7 @@ def _sum(header: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
 
 
 def load(name: str | Path, device: torch.device) -> Model:
-    """Rebuilds a model from its name, run folder or file; no settings are needed."""
+    """Rebuilds a model from its name, run folder or file, in 32 bits; no settings are needed."""
     path = find(name)
     header = read_header(path)
     try:
@@ -84,11 +117,12 @@ def load(name: str | Path, device: torch.device) -> Model:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, the file is no mapping
     if _sum(header, weights) != header["sha256"]:
         raise UserError(f"{path} is damaged: its weights or its header are not what was written. Get it anew.")
+    wide = {key: value.float() if value.dtype == torch.float16 else value for key, value in weights.items()}
     strange = [key for key in weights if key.partition(".")[0] not in product]
     if strange:
         raise UserError(f"{path} does not fit its own recipe: it has weights for {strange[0]}, but no such network.")
     for part, net in product.items():
-        own = {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
+        own = {key.removeprefix(f"{part}."): value for key, value in wide.items() if key.startswith(f"{part}.")}
         try:
             net.load_state_dict(own, assign=True)
         except RuntimeError as error:  # torch lists every key; the first lines tell what is wrong

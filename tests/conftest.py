@@ -49,9 +49,10 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture
 def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty i2i folder for one test, where it counts which models there are."""
+    """An empty i2i folder for one test, and no model that ships, where it counts which models there are."""
     folder = tmp_path / "home"
     monkeypatch.setenv("I2I_HOME", str(folder))
+    monkeypatch.setattr("i2i.store.names.shared", lambda name: tmp_path / "shipped")
     return folder
 
 

@@ -21,8 +21,10 @@ from i2i.models import MODELS
 # What scripts rely on. A change here is a change of the interface: say so in CHANGELOG.md.
 SURFACE = {
     "train": {"RECIPE", "-o", "--run", "--set", "--device", "--name", "--seeds", "--yes"},
+    "distil": {"RECIPE", "--teacher", "-o", "--run", "--set", "--direction", "--windows", "--device", "--name",
+               "--yes"},
     "translate": {"INPUTS", "--model", "--out", "-o", "--direction", "--device", "--quality", "--metadata", "--memory",
-                  "--smooth", "--max-pixels", "--condition", "--force"},
+                  "--at", "--smooth", "--max-pixels", "--condition", "--force"},
     "sample": {"--model", "-o", "--out", "--count", "--seed", "--device", "--force"},
     "evaluate": {"--model", "--data", "--split", "--direction", "--features", "--device", "--json"},
     "export": {"--model", "--out", "-o", "--to", "--precision", "--pixels", "--direction", "--calibrate", "--title",
@@ -33,6 +35,7 @@ SURFACE = {
     "models info": {"NAME"},
     "models add": {"SOURCE", "--as", "--force"},
     "models remove": {"NAME"},
+    "models publish": {"SOURCE", "-o", "--out", "--name", "--about", "--force"},
     "data list": {"--json"},
     "data info": {"NAME"},
     "data fetch": {"NAME", "--archive", "--mirror", "--trust", "--keep", "--force"},

@@ -24,7 +24,9 @@ FLOORS = (
     ("evaluation",),
     ("selection",),
     ("session", "results"),
+    ("publishing",),
     ("api",),
+    ("distil",),
     ("cli",),
     ("__main__",),
 )

@@ -22,6 +22,7 @@ from torch import nn
 from i2i import store, zoo
 from i2i.errors import UserError
 from i2i.foreign import import_weights, opening
+from i2i.store.headers import TOLD
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -444,7 +445,7 @@ def test_nothing_at_all_of_a_huge_shape_is_another_network() -> None:
 def test_a_recipe_in_a_header_that_is_too_deep_is_told(words: str, fresh_home: Path) -> None:
     kept = store.folder() / "deep" / store.FILE
     kept.parent.mkdir(parents=True)
-    for told in (words, json.dumps(dict.fromkeys(store.TOLD, "1") | {"recipe": words})):
+    for told in (words, json.dumps(dict.fromkeys(TOLD, "1") | {"recipe": words})):
         kept.write_bytes(safetensors({"__metadata__": {"i2i": told}}).read_bytes())
         with pytest.raises(UserError, match=store.FILE):
             zoo.load(kept, CPU)

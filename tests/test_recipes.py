@@ -15,9 +15,9 @@ from i2i.errors import UserError
 from i2i.paths import shared
 from i2i.translator import Translator
 
-FILES = sorted(shared("recipes").glob("*.yaml"))
+FILES = sorted(file for file in shared("recipes").glob("*.yaml") if not file.stem.startswith("distil_"))
 PUBLISHED = ("cyclegan_horse2zebra", "pix2pix_facades", "pix2pix_edges2shoes", "pix2pix_day2night")
-CROP = 16
+CROP = 32  # the least of the perceptual weight
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)

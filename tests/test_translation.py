@@ -14,7 +14,7 @@ import i2i
 from i2i import api, export, images, store, translation
 from i2i.errors import Stopped, UserError
 from i2i.loading import load
-from i2i.runtime import Exported
+from i2i.runtime import Exported, scale
 from i2i.translation import translate
 
 Noise = Callable[..., np.ndarray]
@@ -51,6 +51,31 @@ def test_what_is_written_is_what_the_translator_says(
     translate([tmp_path / "a.png"], trained["pix2pix"].run, tmp_path / "out")
     expected = load("pix2pix")(images.read(tmp_path / "a.png"))
     assert np.array_equal(images.read(tmp_path / "out" / "a.png"), expected)
+
+
+def test_a_picture_comes_back_in_its_size_whatever_size_it_was_worked_at(
+    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise
+) -> None:
+    images.write(tmp_path / "a.png", noise(1, 40, 61))
+    translate([tmp_path / "a.png"], "pix2pix", tmp_path / "out", at=20)
+    small = scale.resized(images.read(tmp_path / "a.png"), (20, 30))
+    expected = scale.resized(load("pix2pix")(small), (40, 61))
+    assert np.array_equal(images.read(tmp_path / "out" / "a.png"), expected)
+    with pytest.raises(UserError, match="native or trained"):
+        translate([tmp_path / "a.png"], "pix2pix", tmp_path / "out", at="big", force=True)
+
+
+def test_larger_pictures_are_worked_on_at_the_scale_of_the_training(
+    trained: dict[str, api.Trained], tmp_path: Path, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "working_side", lambda card, at: 20 if at == "trained" else None)
+    for name, height in (("near", 29), ("far", 31)):
+        images.write(tmp_path / f"{name}.png", noise(1, height, 61))
+    translate([tmp_path / "near.png", tmp_path / "far.png"], "pix2pix", tmp_path / "out")
+    model, (near, far) = load("pix2pix"), (images.read(tmp_path / f"{name}.png") for name in ("near", "far"))
+    assert np.array_equal(images.read(tmp_path / "out" / "near.png"), model(near))
+    expected = scale.resized(model(scale.resized(far, (20, 39))), (31, 61))
+    assert np.array_equal(images.read(tmp_path / "out" / "far.png"), expected)
 
 
 def test_one_picture_can_be_given_a_file_to_go_to(

@@ -13,6 +13,7 @@ import i2i
 from i2i.paths import shared
 
 CLONE = Path(i2i.__file__).parent.parent
+MODELS = ("day2night", "line2color", "map2satellite", "night2day", "sketch2photo")  # that ship
 SETS = ("schedule.0.steps=1", "batch=2", "generator.width=4", "discriminator.width=4", "samples=2", "ema=")
 
 
@@ -37,7 +38,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_all_that_the_commands_need(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("recipes", "datasets"):
+    for folder in ("recipes", "datasets", "models"):
         files = {path for path in shared(folder).rglob("*") if path.is_file() and not path.name.startswith(".")}
         assert len(files) > 5
         assert {f"i2i/share/{folder}/{path.relative_to(shared(folder)).as_posix()}" for path in files} <= inside
@@ -73,3 +74,30 @@ app("translate drawing.png --model quickstart -o out.png".split(), standalone_mo
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == (37, 21)
     assert (tmp_path / "runs" / "quickstart" / "report.html").is_file()
+
+
+def test_the_models_that_ship_translate_at_once_without_torch_and_without_a_network(
+    installed: Path, tmp_path: Path
+) -> None:
+    Image.radial_gradient("L").resize((150, 101)).save(tmp_path / "drawing.png")
+    code = f"""
+import socket, sys
+def refused(*_, **__):
+    raise OSError("no network")
+socket.socket.connect = socket.getaddrinfo = refused
+sys.modules["torch"] = None
+from i2i.cli import app
+for model in {MODELS}:
+    app(["translate", "drawing.png", "--model", model, "-o", model + ".png"], standalone_mode=False)
+"""
+    told = {"PYTHONPATH": str(installed), "I2I_HOME": str(tmp_path / "home")}
+    before = {path: path.stat().st_mtime_ns for path in (installed / "i2i" / "share").rglob("*")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **told}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for model in MODELS:
+        with Image.open(tmp_path / f"{model}.png") as picture:
+            assert picture.size == (150, 101)
+            assert picture.getextrema() != ((0, 0),) * 3
+    assert {path: path.stat().st_mtime_ns for path in (installed / "i2i" / "share").rglob("*")} == before

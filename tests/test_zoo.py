@@ -195,7 +195,7 @@ def test_a_header_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> No
 
 
 def test_a_model_of_a_later_format_asks_for_a_newer_i2i(file: Path) -> None:
-    rewrite(file, format="2")
+    rewrite(file, format="3")
     with pytest.raises(UserError, match="Update i2i"):
         zoo.load(file, CPU)
 
@@ -227,3 +227,122 @@ def test_weights_that_do_not_fit_the_recipe_are_refused(file: Path) -> None:
         save_file(wrong, file, {"i2i": json.dumps(told)})
         with pytest.raises(UserError, match="does not fit"):
             zoo.load(file, CPU)
+
+
+# Rounded to 16 bits
+
+
+def make_half(path: Path, tree: dict[str, Any]) -> dict[str, torch.nn.Module]:
+    """A half file of untrained networks; returns these, as they were."""
+    settings = recipe.build(tree, "test")
+    torch.manual_seed(0)
+    product = MODELS[type(settings)](settings).product()
+    for network in product.values():
+        for value in network.state_dict().values():  # no weight is the nearest 16-bit float already
+            value += 1e-4 * torch.randn(value.shape) if value.is_floating_point() else 1
+    zoo.save(path, product, settings, 7, "print", {"l1": 0.1}, half=True)
+    return product
+
+
+def states(product: dict[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
+    return {f"{name}.{key}": value for name, net in product.items() for key, value in net.state_dict().items()}
+
+
+def bits(weights: dict[str, torch.Tensor]) -> dict[str, tuple[torch.dtype, bytes]]:
+    return {key: (value.dtype, value.contiguous().numpy().tobytes()) for key, value in weights.items()}
+
+
+def test_a_weight_is_rounded_to_the_nearest_half_ties_to_even() -> None:
+    exact = torch.tensor([[0.1, 1 + 2**-11, 1 + 3 * 2**-11, -3.0, 65504, 0]])
+    nearest = torch.tensor([[0.0999755859375, 1, 1 + 2**-9, -3, 65504, 0]], dtype=torch.float16)
+    assert torch.equal(zoo.halved(exact), nearest)
+    assert zoo.halved(exact).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        torch.full((3,), 0.1),  # numbers per channel
+        torch.tensor([[0.1, 65520.0]]),  # the first that 16 bits call infinite
+        torch.tensor([[0.1, float("inf")]]),
+        torch.tensor([[0.1, float("nan")]]),
+        torch.full((2, 2), 1e-7),  # 16 bits know multiples of 6e-8
+        torch.full((2, 2), 1e-30),  # whose square is nothing in 32 bits
+        torch.tensor([[7]]),
+        torch.tensor([[0.1]], dtype=torch.float64),
+    ],
+    ids=str,
+)
+def test_a_weight_that_rounding_would_spoil_stays_as_it_is(weight: torch.Tensor) -> None:
+    assert zoo.halved(weight) is weight
+
+
+def test_tiny_weights_beside_large_ones_are_no_loss() -> None:
+    assert zoo.halved(torch.tensor([[1.0, 1e-9]])).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "dcgan", "gan"])
+def test_a_half_file_gives_the_rounded_networks_in_32_bits(kind: str, tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    path = tmp_path / store.FILE
+    product = make_half(path, tiny(kind))
+    loaded, before = zoo.load(path, CPU), states(product)
+    assert bits(states(loaded.product)) == bits(states(zoo.rounded(product))) != bits(before)
+    assert (loaded.step, loaded.data, loaded.scores) == (7, "print", {"l1": 0.1})
+    assert not any(net.training for net in loaded.product.values())
+    for key, kept in load_file(path).items():
+        assert kept.dtype == (torch.float16 if before[key].ndim > 1 else before[key].dtype)
+        assert torch.equal(kept, before[key].to(kept.dtype))
+
+
+def test_a_norm_keeps_its_statistics_of_any_size(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    unet = {"kind": "unet", "levels": 2, "width": 4, "norm": "batch", "test_statistics": "running"}
+    settings = recipe.build(tiny("pix2pix", generator=unet), "test")
+    product = MODELS[type(settings)](settings).product()
+    (norm,) = (layer for layer in product["a2b"].modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    assert norm.running_var is not None
+    norm.running_var.copy_(torch.tensor([1e-9, 1e9, 0.1, 1]))
+    zoo.save(tmp_path / store.FILE, product, settings, 0, "", half=True)
+    back = states(zoo.load(tmp_path / store.FILE, CPU).product)
+    (variances,) = (value for key, value in back.items() if key.endswith("running_var"))
+    assert torch.equal(variances, norm.running_var)
+
+
+def test_rounding_twice_is_rounding_once(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    product = make_half(one, tiny("pix2pix"))
+    assert bits(states(zoo.rounded(zoo.rounded(product)))) == bits(states(zoo.rounded(product)))
+    loaded = zoo.load(one, CPU)
+    assert bits(states(zoo.load(one, CPU).product)) == bits(states(loaded.product))
+    zoo.save(two, loaded.product, loaded.recipe, loaded.step, loaded.data, loaded.scores, half=True)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_rounding_leaves_the_networks_that_it_is_given(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    product = make_half(tmp_path / store.FILE, tiny("pix2pix"))
+    before = bits({key: value.clone() for key, value in states(product).items()})
+    zoo.rounded(product)
+    assert bits(states(product)) == before
+
+
+def test_only_a_half_file_asks_for_an_i2i_that_knows_such(tmp_path: Path, tiny: Callable[..., Any], file: Path) -> None:
+    make_half(tmp_path / "half", tiny("cyclegan"))
+    assert (header(tmp_path / "half")["format"], header(file)["format"]) == ("2", "1")
+    assert {value.dtype for value in load_file(file).values() if value.is_floating_point()} == {torch.float32}
+
+
+def test_a_flipped_bit_of_a_half_file_is_found(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    path = tmp_path / store.FILE
+    make_half(path, tiny("pix2pix"))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is damaged"):
+        zoo.load(path, CPU)
+
+
+def test_a_half_file_is_a_model_of_the_store(tmp_path: Path, tiny: Callable[..., Any], fresh_home: Path) -> None:
+    make_half(tmp_path / store.FILE, tiny("cyclegan"))
+    store.register(tmp_path / store.FILE, "small")
+    (entry,) = store.entries()
+    assert (entry.name, entry.model, entry.directions, entry.problem) == ("small", "cyclegan", ("a2b", "b2a"), "")
+    assert "small" in store.describe("small")

@@ -9,11 +9,13 @@ let parts; // a promise of what the engine is made of; kept, so that starting it
 async function take(blob, called) {
   try {
     const bitmap = await decode(blob);
-    const [width, height] = within(bitmap.width, bitmap.height, limit());
-    const large = width * height < bitmap.width * bitmap.height;
+    const wanted = atScale(bitmap.width, bitmap.height);
+    const [width, height] = within(...wanted, limit());
+    const large = width * height < wanted[0] * wanted[1];
     if (large && !(await agreed(bitmap, width, height))) return say("Nothing was changed.");
     name = called.replace(/\.[^.]*$/, "") || "picture";
-    say(large ? `Scaled down to ${width} × ${height}.` : "");
+    const why = large ? "" : ", the scale of the training";
+    say(width < bitmap.width ? `Scaled down to ${width} × ${height}${why}.` : "");
     pad.show(onWhite(bitmap, width, height));
   } catch (error) {
     say(error.message, true);

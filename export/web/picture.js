@@ -73,6 +73,13 @@ function limit() {
   return Math.min(2 ** 25, Math.floor(budget / config.memory));
 }
 
+// The scale of the training, for what is much larger: as `i2i translate` does.
+function atScale(width, height) {
+  const { side, above } = config.scale ?? {};
+  if (!side || Math.min(width, height) <= above) return [width, height];
+  return [width, height].map((each) => Math.max(side, Math.round((each * side) / Math.min(width, height))));
+}
+
 function within(width, height, most) {
   const scale = Math.min(1, Math.sqrt(most / (width * height)));
   return [Math.max(1, Math.floor(width * scale)), Math.max(1, Math.floor(height * scale))];

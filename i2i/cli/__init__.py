@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from i2i.cli import data, models
+from i2i.cli import data, distil, models
 from i2i.cli.saying import Force, allowed, complain, console, first_process, say
 from i2i.errors import Stopped, UserError
 
@@ -54,6 +54,9 @@ def train(
     say(f"model   {done.name}  ({done.model})\nreport  {done.report}")
 
 
+app.command()(distil.distil)
+
+
 @app.command()
 def translate(
     inputs: Annotated[list[str], typer.Argument(help="Pictures, animations, videos, folders, or patterns.")],
@@ -67,6 +70,10 @@ def translate(
         float | None,
         typer.Option(min=0.01, help="GB for a picture; larger ones go in tiles [default: 4, tiles in 0.8]"),
     ] = None,
+    at: Annotated[
+        str,
+        typer.Option(help="Work at so many pixels of the shorter side: a number, native, or trained, for larger ones."),
+    ] = "trained",
     smooth: Annotated[float, typer.Option(min=0, max=1, help="How much flicker of videos is averaged away.")] = 0.0,
     max_pixels: Annotated[int, typer.Option(help="Files that claim more are not read.")] = 2**28,
     condition: Annotated[
@@ -83,8 +90,8 @@ def translate(
 
     results = translation.translate(
         inputs, model, out, condition=plan.conditions(condition or ()), direction=direction, device=device,
-        quality=quality, metadata=metadata, memory=int(memory * 1e9) if memory else None, smooth=smooth,
-        max_pixels=max_pixels, force=force, console=console(),
+        quality=quality, metadata=metadata, at=at, memory=int(memory * 1e9) if memory else None,
+        smooth=smooth, max_pixels=max_pixels, force=force, console=console(),
     )  # fmt: skip
     failed = [result for result in results if result.target is None]
     for result in failed:

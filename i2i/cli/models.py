@@ -1,13 +1,14 @@
 """`i2i models ...`: what can be translated with, where it comes from, and what becomes of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from i2i.cli.saying import Force, complain, say
+from i2i.cli.saying import Force, complain, console, say
 
 app = typer.Typer(
-    help="Models: list, describe, add and remove them.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Models: list, describe, add, remove and publish them.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
 Name = Annotated[str, typer.Argument(help="A model's name, run folder, file, or hf:owner/name.")]
@@ -27,7 +28,7 @@ def list_() -> None:
             complain(f"{entry.name:24} {entry.problem}")
             continue
         ways, size = " ".join(entry.directions), f"{entry.size / 1e6:.1f} MB"
-        where = "ships with i2i" if entry.shipped else entry.path
+        where = "ships with i2i" if entry.shipped else f"commit {entry.commit}" if entry.commit else entry.path
         say(f"{entry.name:24} {entry.model:10} {ways:10} {size:>10}  step {entry.step:<8,} {where}")
     if not entries:
         say("No models yet. Train one: i2i train quickstart")
@@ -61,10 +62,30 @@ def add(
 
 @app.command()
 def remove(name: Annotated[str, typer.Argument(help="A name of `i2i models list`.")]) -> None:
-    """Remove a model of your own from the store. A run folder that it came from keeps its copy.
+    """Remove a model of your own from the store, or what was fetched from the hub. A run folder keeps its copy.
 
     **Example:** `i2i models remove mine`
     """
     from i2i import store
 
     say(f"removed {store.remove(name)}")
+
+
+@app.command()
+def publish(
+    source: Annotated[str, typer.Argument(help="A run folder, or a model's name or file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder that is written.")],
+    name: Annotated[str | None, typer.Option(help="What the card calls it [default: the folder's name].")] = None,
+    about: Annotated[
+        Path | None, typer.Option(help="Markdown on what it is good and bad for; its front matter goes into the card.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Make the folder that others are given: weights, ONNX, recipe, pictures and a model card as the Hugging Face hub
+    reads it. The scores are measured anew, on what is published.
+
+    **Example:** `i2i models publish runs/mine -o mine --about about.md`
+    """
+    from i2i import publishing
+
+    say(str(publishing.publish(source, out, name=name, about=about, force=force, console=console())))

@@ -1,4 +1,4 @@
-"""Drawings of photos: uint8 h w 3 → uint8 h w 1, dark lines on white. Legend: h height, w width."""
+"""Drawings of photos: uint8 or uint16 h w 1 or 3 → uint8 h w 1, dark lines on white. Legend: h height, w width."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 
+from i2i.data.marker import marker
 from i2i.data.spec import Edges, PairedData, Pictures, Sketches, Style
 from i2i.errors import UserError, suggest
 
@@ -45,9 +46,14 @@ class Hand:
 
 def drawn(photo: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray:
     """The drawing of a photo; `rng` decides how the hand trembles and where it lifts the pencil."""
+    if photo.dtype == np.uint16:
+        photo = ((photo.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if photo.shape[2] == 1:
         photo = photo.repeat(3, axis=2)
-    lines = hand_drawn(photo, hand.detail, rng) if hand.style == "hand" else STYLES[hand.style](photo, hand.detail)
+    if hand.style in HANDS:
+        lines = HANDS[hand.style](photo, hand.detail, rng)
+    else:
+        lines = STYLES[hand.style](photo, hand.detail)
     if hand.thickness:
         lines = thicker(lines, hand.thickness)
     if hand.jitter:
@@ -58,9 +64,17 @@ def drawn(photo: np.ndarray, hand: Hand, rng: np.random.Generator) -> np.ndarray
 
 
 def with_sketch(pictures: list[np.ndarray], spec: Pictures, rng: np.random.Generator) -> list[np.ndarray]:
-    """[photo] → [drawing, photo] where the recipe derives sketches; other items as they are."""
+    """[photo] → [drawing, photo] where the recipe derives sketches; other items as they are.
+
+    Raises UserError for a recipe whose `augment_batch` would change photos that are drawn already.
+    """
     if not isinstance(spec, PairedData) or spec.derive is None or not isinstance(spec.derive.a, Sketches):
         return pictures
+    if spec.augment_batch:
+        raise UserError(
+            "data.augment_batch changes pictures on their device, where sketches are drawn already. Use data.augment: "
+            "it changes the photos before."
+        )
     (photo,), told = pictures, spec.derive.a
     hand = Hand(
         style=told.styles[int(rng.integers(len(told.styles)))],
@@ -147,6 +161,8 @@ def hand_drawn(photo: np.ndarray, detail: float, rng: np.random.Generator) -> np
         if len(stroke) < side * STROKE / detail:
             continue
         corners = cv2.approxPolyDP(stroke, side / 80, closed=False)[:, 0].astype(np.float64)
+        if len(corners) < 2:  # a dot, which a very narrow picture takes for long
+            continue
         corners += rng.normal(0, side / 160, corners.shape)
         ends = rng.uniform(0, side / 40, 2)
         for end, (tip, before) in zip(ends, ((0, 1), (-1, -2)), strict=True):
@@ -163,6 +179,10 @@ STYLES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "xdog": xdog,
     "soft": soft,
     "pencil": pencil,
+}
+HANDS: dict[str, Callable[[np.ndarray, float, np.random.Generator], np.ndarray]] = {
+    "hand": hand_drawn,
+    "marker": marker,
 }
 
 

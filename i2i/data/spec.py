@@ -117,7 +117,7 @@ class Edges(Spec):
         return self
 
 
-Style = Literal["canny", "xdog", "soft", "pencil", "hand"]
+Style = Literal["canny", "xdog", "soft", "pencil", "hand", "marker"]
 Span = tuple[float, float]  # drawn evenly from between these two
 
 

