@@ -321,7 +321,8 @@ class UnpairedData(Pictures):
 
     @model_validator(mode="after")
     def _classes_are_folders(self) -> Self:
-        if self.labels and any(each.manifest or each.shards for each in (self, *self.mix)):
+        parts: tuple[Place, ...] = (self, *self.mix)
+        if self.labels and any(each.manifest or each.shards for each in parts):
             raise ValueError(
                 "`labels: a` reads the classes from folders, trainA/<class>/; tables and shards do not tell them for "
                 "unpaired sides. Give a `root` or a `dataset`."
