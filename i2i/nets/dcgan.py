@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from i2i.errors import UserError
 from i2i.nets.blocks import Norm, append_label, check_shape, needs_bias, norm2d, spectral_norm, upsample2x
 from i2i.nets.init import InitSpec
+from i2i.nets.minibatch import compared
 
 SMALLEST = 4  # side of the map at the generator's first and the discriminator's last layer
 
@@ -78,6 +79,7 @@ class DCGANDiscriminator(nn.Module):
         norm: Norm = "batch",
         spectral: bool = False,
         classes: int = 0,
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.size, self.classes = channels, size, classes
@@ -88,13 +90,21 @@ class DCGANDiscriminator(nn.Module):
             conv = nn.Conv2d(above + classes, below, 4, stride=2, padding=1, bias=bias)
             norm_layer = norm2d(norm, below, "running") if depth else nn.Identity()
             self.stages.append(nn.Sequential(spectral_norm(conv, spectral), norm_layer, nn.LeakyReLU(0.2)))
-        self.stages.append(spectral_norm(nn.Conv2d(maps[-1] + classes, 1, SMALLEST, bias=bias), spectral))
+        self.minibatch = compared(maps[-1], minibatch)
+        verdict = nn.Conv2d(maps[-1] + minibatch + classes, 1, SMALLEST, bias=bias)
+        self.stages.append(spectral_norm(verdict, spectral))
+
+    def hidden(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
+        check_shape("DCGANDiscriminator", x, self.channels, self.size, self.size)
+        for stage in self.stages[:-1]:
+            x = stage(append_label(x, y, self.classes))  # side s/2, ..., 4
+        return x  # n f 4 4
+
+    def verdict(self, hidden: Tensor, y: Tensor | None = None) -> Tensor:  # n f 4 4, n
+        return self.stages[-1](append_label(self.minibatch(hidden), y, self.classes)).flatten()  # n, logits
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
-        check_shape("DCGANDiscriminator", x, self.channels, self.size, self.size)
-        for stage in self.stages:
-            x = stage(append_label(x, y, self.classes))  # side s/2, ..., 4, 1
-        return x.flatten()  # n, logits
+        return self.verdict(self.hidden(x, y), y)  # n
 
 
 class DCGANGeneratorSpec(InitSpec):
@@ -117,7 +127,10 @@ class DCGANDiscriminatorSpec(InitSpec):
     width: int = Field(64, ge=1)
     norm: Norm = "batch"
     spectral: bool = False
+    minibatch: int = Field(0, ge=0, description="kernels of minibatch discrimination")
 
     def build(self, channels: int, size: int, classes: int = 0) -> DCGANDiscriminator:
         """The network with its weights drawn from torch's global generator."""
-        return self.initialised(DCGANDiscriminator(channels, size, self.width, self.norm, self.spectral, classes))
+        return self.initialised(
+            DCGANDiscriminator(channels, size, self.width, self.norm, self.spectral, classes, self.minibatch)
+        )
