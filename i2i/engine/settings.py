@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i.data import Data
+from i2i.engine.averaging import average_history
 from i2i.engine.game import Player, Precision
 from i2i.engine.schedule import Phase
 from i2i.spec import Spec
@@ -22,6 +23,7 @@ class Optimiser(Spec):
     momentum: float = Field(0.0, ge=0, lt=1, description="for sgd")
     weight_decay: float = Field(0.0, ge=0)
     clip: float | None = Field(None, gt=0, description="largest global gradient norm")
+    historical: float = Field(0.0, ge=0, description="weight of historical averaging, Salimans et al. 2016")
 
     def player(self, parameters: Iterable[Tensor]) -> Player:
         leaves = list(parameters)
@@ -34,6 +36,8 @@ class Optimiser(Spec):
             optimiser = torch.optim.SGD(
                 leaves, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
             )
+        if self.historical:
+            average_history(optimiser, self.historical)
         return Player(optimiser, self.clip)
 
 
