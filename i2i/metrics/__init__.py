@@ -2,6 +2,7 @@
 
 from i2i.metrics.distribution import compare, diversity, fid, kid, relative_diversity
 from i2i.metrics.features import Features, network
+from i2i.metrics.inception import inception_score
 from i2i.metrics.intervals import Interval, jackknife, mean
 from i2i.metrics.paired import chroma, correlation, l1, psnr, ssim
 from i2i.metrics.perceptual import distance, perceptual
@@ -17,6 +18,7 @@ __all__ = [
     "distance",
     "diversity",
     "fid",
+    "inception_score",
     "jackknife",
     "kid",
     "l1",

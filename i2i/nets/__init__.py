@@ -20,6 +20,7 @@ from i2i.nets.coder import Coder, Decoder, DecoderSpec, Encoder, EncoderSpec
 from i2i.nets.compact import Compact, CompactSpec
 from i2i.nets.dcgan import DCGANDiscriminator, DCGANDiscriminatorSpec, DCGANGenerator, DCGANGeneratorSpec
 from i2i.nets.init import initialise
+from i2i.nets.minibatch import MinibatchDiscrimination
 from i2i.nets.mlp import MLP, MLPDiscriminator, MLPDiscriminatorSpec, MLPGenerator, MLPGeneratorSpec
 from i2i.nets.multiscale import MultiScale, MultiScaleSpec
 from i2i.nets.patchgan import PatchGAN, PatchGANSpec, receptive_field
@@ -28,6 +29,7 @@ from i2i.nets.refiner import LocalDiscriminator, LocalDiscriminatorSpec, Refiner
 from i2i.nets.resnet import Resnet, ResnetSpec
 from i2i.nets.unet import UNet, UNetSpec
 from i2i.nets.unit import UNITSpec
+from i2i.nets.virtual import Virtual, VirtualBatchNorm, with_virtual_norms
 
 
 def _patch_unless_told(value: Any) -> Any:
@@ -72,6 +74,7 @@ __all__ = [
     "MLPDiscriminatorSpec",
     "MLPGenerator",
     "MLPGeneratorSpec",
+    "MinibatchDiscrimination",
     "MultiScale",
     "MultiScaleSpec",
     "PatchGAN",
@@ -85,6 +88,9 @@ __all__ = [
     "UNITSpec",
     "UNet",
     "UNetSpec",
+    "Virtual",
+    "VirtualBatchNorm",
     "initialise",
     "receptive_field",
+    "with_virtual_norms",
 ]
