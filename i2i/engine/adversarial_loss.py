@@ -86,6 +86,7 @@ class AdversarialLoss(nn.Module):
         self.level = adversarial.UNDECIDED[recipe.loss]
         self.policy, self.ada, self.penalty = recipe.diffaugment, recipe.ada, recipe.penalty
         self.feature_matching = recipe.feature_matching
+        self.mixes_batch = recipe.feature_matching > 0  # means over a batch, which then cannot be played in parts
         if self.ada:
             self.register_buffer("chance", torch.zeros(()))
             self.register_buffer("trust", torch.zeros(()))

@@ -55,7 +55,7 @@ class MultiScale(nn.Module):
         return [judge.verdict(each) for judge, each in zip(judges, hidden, strict=True)]  # n 1 p q each
 
     def forward(self, x: Tensor) -> list[Tensor]:  # n i h w
-        return self.verdict(self.hidden(x))  # n 1 p q each
+        return [judge(seen) for judge, seen in zip(self.judges, self.pyramid(x), strict=True)]  # n 1 p q each
 
     def pyramid(self, x: Tensor) -> list[Tensor]:
         """x, x at half its size, at a quarter, ...: as many as there are scales."""
