@@ -4,15 +4,17 @@ Shapes: n pictures, c channels, s picture size (square), z noise dimensions, k c
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.errors import UserError
 from i2i.nets.blocks import Norm, append_label, check_shape, needs_bias, norm2d, spectral_norm, upsample2x
 from i2i.nets.init import InitSpec
 from i2i.nets.minibatch import compared
+from i2i.nets.virtual import Virtual, with_virtual_norms
 
 SMALLEST = 4  # side of the map at the generator's first and the discriminator's last layer
 
@@ -114,10 +116,21 @@ class DCGANGeneratorSpec(InitSpec):
     noise: int = Field(100, ge=1)
     width: int = Field(64, ge=1)
     norm: Norm = "batch"
+    virtual: int = Field(0, ge=0, description="samples in the reference batch of virtual batch norm; 0: batch norm")
 
-    def build(self, channels: int, size: int, classes: int = 0) -> DCGANGenerator:
-        """The network with its weights drawn from torch's global generator."""
-        return self.initialised(DCGANGenerator(self.noise, channels, size, self.width, self.norm, classes))
+    @model_validator(mode="after")
+    def _has_norms_to_make_virtual(self) -> Self:
+        if self.virtual and self.norm != "batch":
+            raise ValueError(f"virtual batch norm takes the place of norm: batch, got norm: {self.norm}")
+        return self
+
+    def build(self, channels: int, size: int, classes: int = 0) -> DCGANGenerator | Virtual:
+        """The network with its weights, and its reference batch, drawn from torch's global generator."""
+        net = self.initialised(DCGANGenerator(self.noise, channels, size, self.width, self.norm, classes))
+        if not self.virtual:
+            return net
+        noise, labels = torch.randn(self.virtual, self.noise), torch.arange(self.virtual) % max(1, classes)
+        return Virtual(with_virtual_norms(net), noise, *([labels] if classes else []))
 
 
 class DCGANDiscriminatorSpec(InitSpec):

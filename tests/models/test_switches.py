@@ -1,14 +1,17 @@
 """A line of a recipe switches a technique on, whatever the model: it is played and changes what is learnt."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from i2i import recipe
+from i2i import recipe, zoo
 from i2i.engine.game import Game
 from i2i.models import MODELS
+from i2i.nets import DCGANGeneratorSpec
 
 PAIRED: dict[str, Any] = {"layout": "paired", "root": "unused", "crop": 32, "split": {"val": 0, "test": 0}}
 UNPAIRED = {**PAIRED, "layout": "unpaired"}
@@ -123,3 +126,21 @@ def test_ada_goes_on_where_it_stopped() -> None:
     again.load_state_dict(state)
     assert torch.equal(again.loss_b.trust, model.loss_b.trust)
     assert model.loss_b.trust != 0
+
+
+def test_virtual_batch_norm_is_a_line_of_the_generator_and_is_kept_with_it(tmp_path: Path) -> None:
+    told = settings("dcgan").model_copy(update={"generator": DCGANGeneratorSpec(noise=4, width=4, virtual=5)})
+    model, _ = played(told)
+    net = model.product()["generator"].eval()
+    z = torch.randn(3, 4)
+    with torch.no_grad():
+        assert torch.equal(net(z)[1], net(torch.stack([-z[0], z[1], z[1]]))[1])  # whatever the others are
+    zoo.save(tmp_path / "m.safetensors", model.product(), told, 3, "none")
+    kept = zoo.load(tmp_path / "m.safetensors", torch.device("cpu")).product["generator"]
+    with torch.no_grad():
+        assert torch.equal(kept.eval()(z), net(z))
+
+
+def test_virtual_batch_norm_needs_batch_norms_to_replace() -> None:
+    with pytest.raises(ValidationError, match="takes the place of norm: batch"):
+        DCGANGeneratorSpec(norm="instance", virtual=5)
