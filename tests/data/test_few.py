@@ -100,7 +100,7 @@ def test_a_stream_goes_on_where_it_was(root: Path) -> None:
 
 
 def test_held_out_pictures_keep_their_labels(root: Path) -> None:
-    x, y = fixed(spec(root, labels=1, unlabelled="unknown"), "test", 10)
+    _, y = fixed(spec(root, labels=1, unlabelled="unknown"), "test", 10)
     assert sorted(y.tolist()) == [0, 0, 1, 1, 2, 2]
     held = spec(root, labels=1, unlabelled="unknown", split={"val": 0.4, "test": 0})
     for part in in_order(held, "val", 4):
