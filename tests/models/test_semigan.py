@@ -14,7 +14,7 @@ from together import together
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i import api, recipe, store, zoo
+from i2i import api, cost, recipe, store, zoo
 from i2i.cost import built as built_on
 from i2i.cost import fitted
 from i2i.data import fixed
@@ -225,6 +225,12 @@ def test_two_processes_have_one_discriminator_which_moves_as_one_alone() -> None
             assert (a - b).abs().max() <= 1e-6
     for a, b in zip(two[0][1], two[1][1], strict=True):
         assert torch.equal(a, b)
+
+
+def test_its_cost_is_that_of_batches_of_which_half_have_labels(root: Path) -> None:
+    x, y = cost._some(settings(root).data, 6, CPU)
+    assert x.shape == (6, 1, 8, 8)
+    assert y.tolist() == [0, -1] * 3
 
 
 def test_its_cost_is_estimated_and_parts_are_refused_where_norms_mix(root: Path) -> None:
