@@ -127,12 +127,13 @@ def test_a_recipe_whose_data_is_missing_says_where_to_get_it_and_where_to_put_it
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("name", "root"), [("dcgan_faces", "faces"), ("pix2pix_edges2cats", "cats")])
 def test_a_recipe_for_a_folder_of_your_own_says_what_should_be_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"(?s)faces is no folder.*\*\.png"):
-        api.train("dcgan_faces")
+    with pytest.raises(UserError, match=rf"(?s){root} is no folder.*\*\.png"):
+        api.train(name)
 
 
 def test_cyclegan_is_as_published() -> None:

@@ -92,6 +92,10 @@ RULES: dict[str, Rule] = {
 }
 
 
+# the logit at which D cannot tell: ADA asks on which side of it the real pictures are
+UNDECIDED: dict[str, float] = {name: 0.5 if name == "least-squares" else 0.0 for name in RULES}
+
+
 def smoothed_log(target: float) -> Callable[[Tensor], Tensor]:
     """Cross-entropy to a soft target t: -t log D - (1 - t) log(1 - D) = softplus(-d) + (1 - t) d."""
     return lambda d: F.softplus(-d) + (1 - target) * d

@@ -74,6 +74,17 @@ def feature_matching(fake_features: Sequence[Tensor], real_features: Sequence[Te
     return torch.stack(layers).mean()
 
 
+def mean_matching(fake: Tensor | Sequence[Tensor], real: Tensor | Sequence[Tensor]) -> Tensor:
+    """The mean square of E f(G(z)) - E f(x) over the features f of a discriminator (Salimans et al. 2016, section 3.1).
+
+    Each n f or n f p q, of several scales a list of them; E is over the batch and the map, so only statistics are
+    matched. The real side is detached. The paper's norm is a sum over f; as a mean its weight does not depend on f.
+    """
+    scales = [([each] if isinstance(each, Tensor) else each) for each in (fake, real)]
+    means = [[scale.float().transpose(0, 1).flatten(1).mean(1) for scale in side] for side in scales]  # f each
+    return torch.stack([(made - true.detach()).square().mean() for made, true in zip(*means, strict=True)]).sum()
+
+
 def check_same_shape(name: str, fake: Tensor, real: Tensor) -> None:
     """Raise ValueError where torch would broadcast in silence."""
     if fake.shape != real.shape:

@@ -5,7 +5,7 @@ The logit of class K + 1 is 0, since a softmax does not change when all of its l
 Z(x) = Σ_k exp l_k(x) a picture is real with probability D(x) = Z / (Z + 1), so log Z is the usual logit of a
 discriminator; and if it is real, it is of class k with probability exp l_k / Z.
 
-Shapes: n pictures, k classes, f features. Everything is computed in float32, in forms that stay finite.
+Shapes: n pictures, k classes. Everything is computed in float32, in forms that stay finite.
 """
 
 import torch
@@ -34,14 +34,6 @@ def verdict(logits: Tensor) -> Tensor:  # n k
     """log Z, n: D's logit that a picture is real."""
     _check(logits)
     return logits.float().logsumexp(1)
-
-
-def matched_means(made: Tensor, real: Tensor) -> Tensor:  # n f and m f, or with any places behind
-    """‖E f(x) - E f(G(z))‖² (ibid., section 3.1): what G pays until its pictures have the features of real ones on
-    average. The real side is detached."""
-    if made.shape[1:] != real.shape[1:] or made.ndim < 2:
-        raise ValueError(f"matched_means expected n × features twice; got {tuple(made.shape)} and {tuple(real.shape)}")
-    return (made.float().mean(0) - real.detach().float().mean(0)).square().sum()
 
 
 def _check(logits: Tensor) -> None:

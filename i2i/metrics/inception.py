@@ -12,8 +12,8 @@ SUM = 1e-3  # by which the probabilities of a picture may miss 1
 
 
 def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:  # n k
-    """exp E_x KL(p(y|x) ‖ p(y)) (Salimans et al. 2016, section 4), from 1 to k: mean and standard deviation over
-    so many splits of the pictures, in their order.
+    """exp E_x KL(p(y|x) ‖ p(y)) (Salimans et al. 2016, section 4), from 1 to k: mean and deviation over so many
+    splits of the pictures, in their order.
 
     Any classifier's probabilities will do, and only scores by the same one compare; the published figures are those of
     Inception, of 50,000 pictures in 10 splits. It does not look at real pictures: put their own score beside it. A

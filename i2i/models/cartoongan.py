@@ -30,10 +30,10 @@ from i2i.data.edges import softened
 from i2i.data.looks import shown
 from i2i.data.make.smooth import Brush
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
+from i2i.engine.settings import Optimiser
 from i2i.errors import UserError
-from i2i.losses import adversarial
 from i2i.losses.reconstruction import l1
 from i2i.metrics.content import content
 from i2i.nets import CartoonDiscriminatorSpec, CartoonGeneratorSpec, Discriminator, Generator
@@ -70,12 +70,11 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["cartoongan"]
     data: UnpairedData
     generator: Generator = CartoonGeneratorSpec()
     discriminator: Discriminator = CartoonDiscriminatorSpec()
-    loss: adversarial.Name = "non-saturating"
     content: Literal["efflite0", "vgg19"] = "efflite0"
     edges: Blur = Blur()
     weights: Weights = Weights()
@@ -96,7 +95,7 @@ class CartoonGAN(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.weights = recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss = AdversarialLoss(recipe)
         self.brush = recipe.edges.brush()
         self.content = recipe.content
         self.looks = recipe.data.channels
@@ -126,13 +125,14 @@ class CartoonGAN(nn.Module):
         fake = self.generator(photos)  # n b h w, one pass serves both turns
         w = self.weights
         with game.turn("discriminator") as turn:
-            losses = {"real": self.rule.real(self.judge(cartoons)), "fake": self.rule.fake(self.judge(fake.detach()))}
+            losses = self.loss.discriminator(self.judge, cartoons, fake)
             if w.edges:
-                losses["edges"] = w.edges * self.rule.fake(self.judge(softened(cartoons, self.brush)))
+                blurred = self.loss.seen(softened(cartoons, self.brush))
+                losses["edges"] = w.edges * self.loss.rule.fake(self.judge(blurred))
             turn.minimise(**losses)
         with game.turn("generator") as turn:
             turn.minimise(
-                adversarial=self.rule.fool(self.judge(fake)),
+                **self.loss.generator(self.judge, fake, cartoons),
                 content=w.content * self.kept(fake, photos),
             )
 

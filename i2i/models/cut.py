@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from i2i.data import UnpairedData
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
+from i2i.engine.settings import Optimiser
 from i2i.losses import adversarial, patch_nce
 from i2i.nets import CompactSpec, Discriminator, PatchGANSpec, ProjectionSpec, ResnetSpec
 from i2i.nets.stations import CONVOLUTIONS, stations, usual, widths
@@ -44,7 +45,7 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["cut"]
     data: UnpairedData
     generator: Annotated[ResnetSpec | CompactSpec, Field(discriminator="kind")] = ResnetSpec()
@@ -87,7 +88,7 @@ class CUT(nn.Module):
         super().__init__()
         self.weights, self.patches, self.temperature = recipe.weights, recipe.patches, recipe.temperature
         self.equivariance, self.looks = recipe.flip_equivariance, recipe.data.channels
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss = AdversarialLoss(recipe)
         self.layers = recipe.layers or usual(recipe.generator.blocks)
         c = depth(recipe.data.channels.a)
         self.generator = recipe.generator.build(c, c)
@@ -107,13 +108,13 @@ class CUT(nn.Module):
 
     def adversarial(self, batches: Iterator[Any], game: Game) -> None:
         a, b = next(batches)  # n c h w each
-        real, fake, fool, w = self.rule.real, self.rule.fake, self.rule.fool, self.weights
+        w = self.weights
         turned = (torch.rand(len(a)) < 0.5).to(a.device) if self.equivariance else None  # n: which are mirrored
         fake_b = self.generator(mirrored(a, turned))  # n c h w, one pass serves both turns
         with game.turn("discriminator") as turn:
-            turn.minimise(real=real(self.judge(b)) / 2, fake=fake(self.judge(fake_b.detach())) / 2)
+            turn.minimise(**self.loss.discriminator(self.judge, b, fake_b, scale=1 / 2))
         with game.turn("generator") as turn:
-            losses = {"adversarial": fool(self.judge(fake_b))}
+            losses = self.loss.generator(self.judge, fake_b, b)
             if w.nce:
                 losses["nce"] = w.nce * self.patch_nce(fake_b, a, turned)
             if w.identity:

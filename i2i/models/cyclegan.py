@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from i2i.data import UnpairedData
 from i2i.data.looks import shown
 from i2i.data.spec import Look, depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings, added, total
 from i2i.engine.game import Game, Player
 from i2i.engine.history import History
-from i2i.engine.settings import Optimiser, Settings
+from i2i.engine.settings import Optimiser
 from i2i.losses import adversarial
 from i2i.losses.reconstruction import l1
 from i2i.nets import Discriminator, Generator, PatchGANSpec, ResnetSpec
@@ -37,7 +38,7 @@ class Players(Spec):
     discriminators: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["cyclegan"]
     data: UnpairedData
     generator: Generator = ResnetSpec()
@@ -67,7 +68,7 @@ class CycleGAN(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.weights = recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss_a, self.loss_b = AdversarialLoss(recipe), AdversarialLoss(recipe)
         self.looks = recipe.data.channels
         a, b = depth(recipe.data.channels.a), depth(recipe.data.channels.b)
         self.ab, self.ba = recipe.generator.build(a, b), recipe.generator.build(b, a)
@@ -87,21 +88,21 @@ class CycleGAN(nn.Module):
 
     def adversarial(self, batches: Iterator[Any], game: Game) -> None:
         a, b = next(batches)  # n a h w, n b h w
-        real, fake, fool, w = self.rule.real, self.rule.fake, self.rule.fool, self.weights
+        w = self.weights
         with game.turn("generators") as turn:
             fake_b, fake_a = self.ab(a), self.ba(b)
-            losses = {
-                "adversarial": fool(self.judge_b(fake_b)) + fool(self.judge_a(fake_a)),
-                "cycle": w.cycle * (l1(self.ba(fake_b), a) + l1(self.ab(fake_a), b)),
-            }
+            losses = added(
+                self.loss_b.generator(self.judge_b, fake_b, b), self.loss_a.generator(self.judge_a, fake_a, a)
+            )
+            losses["cycle"] = w.cycle * (l1(self.ba(fake_b), a) + l1(self.ab(fake_a), b))
             if w.identity:
                 losses["identity"] = w.identity * (l1(self.ba(a), a) + l1(self.ab(b), b))
             turn.minimise(**losses)
         with game.turn("discriminators") as turn:
             old_a, old_b = self.past_a.mix(fake_a), self.past_b.mix(fake_b)  # detached
             turn.minimise(
-                a=(real(self.judge_a(a)) + fake(self.judge_a(old_a))) / 2,
-                b=(real(self.judge_b(b)) + fake(self.judge_b(old_b))) / 2,
+                a=total(self.loss_a.discriminator(self.judge_a, a, old_a, scale=1 / 2)),
+                b=total(self.loss_b.discriminator(self.judge_b, b, old_b, scale=1 / 2)),
             )
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:

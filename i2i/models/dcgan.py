@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import LabelledData, UnlabelledData
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import adversarial
+from i2i.engine.settings import Optimiser
 from i2i.nets import DCGANDiscriminatorSpec, DCGANGeneratorSpec
 from i2i.spec import Spec
 
@@ -24,14 +24,12 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["dcgan"]
     data: Annotated[UnlabelledData | LabelledData, Field(discriminator="layout")]
     generator: DCGANGeneratorSpec = DCGANGeneratorSpec()
     discriminator: DCGANDiscriminatorSpec = DCGANDiscriminatorSpec()
     classes: int = Field(0, ge=0, description="number of classes to condition on; 0 ignores labels")
-    loss: adversarial.Name = "non-saturating"
-    smooth: float = Field(1.0, gt=0, le=1, description="target for real pictures: one-sided label smoothing below 1")
     players: Players = Players()
 
     @model_validator(mode="after")
@@ -45,7 +43,7 @@ class DCGAN(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.rule = adversarial.rule(recipe.loss, recipe.smooth)
+        self.loss = AdversarialLoss(recipe)
         channels, size, classes = recipe.data.channels, recipe.data.crop, recipe.classes
         self.generator = recipe.generator.build(channels, size, classes)
         self.judge = recipe.discriminator.build(channels, size, classes)
@@ -67,11 +65,12 @@ class DCGAN(nn.Module):
 
     def adversarial(self, batches: Iterator[Any], game: Game) -> None:
         x, y = self.split(next(batches))  # n c h w, and labels (n,) if conditional
-        real, fake, fool = self.rule.real, self.rule.fake, self.rule.fool
         with game.turn("discriminator") as turn:
-            turn.minimise(real=real(self.judge(x, *y)), fake=fake(self.judge(self.generator(self.noise(x), *y), *y)))
+            fake = self.generator(self.noise(x), *y)  # n c h w
+            turn.minimise(**self.loss.discriminator(self.judge, x, fake, labels=y))
         with game.turn("generator") as turn:
-            turn.minimise(adversarial=fool(self.judge(self.generator(self.noise(x), *y), *y)))  # fresh noise
+            fake = self.generator(self.noise(x), *y)  # of fresh noise
+            turn.minimise(**self.loss.generator(self.judge, fake, x, labels=y))
 
     def split(self, batch: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Pictures, and what both networks are conditioned on: (labels,) or nothing."""

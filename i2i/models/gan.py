@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import MixtureData, UnlabelledData
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import adversarial
-from i2i.nets import MLP, MLPDiscriminatorSpec, MLPGeneratorSpec
+from i2i.engine.settings import Optimiser
+from i2i.nets import MLP, MLPDiscriminator, MLPDiscriminatorSpec, MLPGeneratorSpec
 from i2i.spec import Spec
 
 
@@ -27,13 +27,11 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["gan"]
     data: Annotated[MixtureData | UnlabelledData, Field(discriminator="layout")]
     generator: MLPGeneratorSpec = MLPGeneratorSpec()
     discriminator: MLPDiscriminatorSpec = MLPDiscriminatorSpec()
-    loss: adversarial.Name = "non-saturating"
-    smooth: float = Field(1.0, gt=0, le=1, description="target for real data: one-sided label smoothing below 1")
     k: int = Field(1, ge=1, description="discriminator steps per generator step")
     simultaneous: bool = Field(False, description="both gradients at one point, as the authors' own code does")
     players: Players = Players()
@@ -44,16 +42,22 @@ class Recipe(Settings):
             raise ValueError(f"simultaneous play takes one step each, so k must be 1, got {self.k}")
         return self
 
+    @model_validator(mode="after")
+    def _points_are_not_augmented(self) -> Self:
+        if self.diffaugment and isinstance(self.data, MixtureData):
+            raise ValueError("diffaugment is for pictures, and data.layout: mixture draws points; leave it out")
+        return self
+
 
 class GAN(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.rule = adversarial.rule(recipe.loss, recipe.smooth)
+        self.loss = AdversarialLoss(recipe)
         g, d, data = recipe.generator, recipe.discriminator, recipe.data
         if isinstance(data, MixtureData):  # points in the plane
             self.generator: nn.Module = g.initialised(MLP(g.noise, 2, g.width, g.depth, g.activation))
-            self.judge: nn.Module = d.initialised(MLP(2, 1, d.width, d.depth, d.activation))
+            self.judge: MLP | MLPDiscriminator = d.initialised(MLP(2, 1, d.width, d.depth, d.activation, d.minibatch))
         else:
             self.generator, self.judge = g.build(data.channels, data.crop), d.build(data.channels, data.crop)
 
@@ -77,9 +81,9 @@ class GAN(nn.Module):
             for _ in range(self.recipe.k):
                 x = next(batches)
                 with game.turn("discriminator") as turn:
-                    turn.minimise(real=self.rule.real(self.judge(x)), fake=self.rule.fake(self.judge(self.draw(x))))
+                    turn.minimise(**self.loss.discriminator(self.judge, x, self.draw(x)))
             with game.turn("generator") as turn:
-                turn.minimise(adversarial=self.rule.fool(self.judge(self.draw(x))))  # fresh noise
+                turn.minimise(**self.loss.generator(self.judge, self.draw(x), x))  # fresh noise
 
     def draw(self, like: Tensor) -> Tensor:
         """As many fakes as there are samples in `like`, on its device."""

@@ -8,23 +8,21 @@ Shapes: n batch, h w height and width, a b channels of the two sides, a with tho
 
 The paper's own setting is `norm: batch, dropout: 0.5, dropout_at_test: true` with transposed convolutions; ours is
 InstanceNorm without dropout, which gives the same answer in training, test and export. Released code prints half of
-D's loss but descends the whole; here the half is in the gradient, as the paper writes it. `diffaugment` is Zhao et
-al. 2020, off unless the recipe names it: where pictures are few, D would learn them by heart.
+D's loss but descends the whole; here the half is in the gradient, as the paper writes it.
 """
 
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import PairedData
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import DRAWS, Augmentation, adversarial, diffaugment, geometric
+from i2i.engine.settings import Optimiser
 from i2i.losses.reconstruction import l1
 from i2i.metrics.perceptual import perceptual_loss
 from i2i.nets import Discriminator, Generator, PatchGANSpec, UNetSpec
@@ -42,13 +40,11 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["pix2pix"]
     data: PairedData
     generator: Generator = UNetSpec()
     discriminator: Discriminator = PatchGANSpec()
-    loss: adversarial.Name = "non-saturating"
-    diffaugment: tuple[Augmentation, ...] = Field((), description="of what D sees, where training pictures are few")
     weights: Weights = Weights()
     players: Players = Players()
 
@@ -68,8 +64,7 @@ class Pix2Pix(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.weights = recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
-        self.policy = recipe.diffaugment
+        self.loss = AdversarialLoss(recipe)
         self.data = recipe.data
         a, b = recipe.data.inputs, recipe.data.outputs
         self.generator = recipe.generator.build(a, b)
@@ -89,25 +84,18 @@ class Pix2Pix(nn.Module):
         a, b = next(batches)  # n a h w, n b h w
         fake = self.generator(a)  # n b h w, one pass serves both turns
         w = self.weights
-        draws = torch.rand(len(a), DRAWS).to(a.device)  # n 7: true and made answers are augmented alike
+        draws = self.loss.draws(a)  # true and made answers are augmented alike
         if w.adversarial:
             with game.turn("discriminator") as turn:
-                turn.minimise(
-                    real=self.rule.real(self.judge(self.pair(a, b, draws))) / 2,
-                    fake=self.rule.fake(self.judge(self.pair(a, fake.detach(), draws))) / 2,
-                )
+                turn.minimise(**self.loss.discriminator(self.judge, b, fake, question=a, draws=draws, scale=1 / 2))
         with game.turn("generator") as turn:
             losses = {"l1": w.l1 * l1(fake, b)}
             if w.perceptual:
                 losses["perceptual"] = w.perceptual * perceptual_loss(fake, b)
             if w.adversarial:
-                losses["adversarial"] = w.adversarial * self.rule.fool(self.judge(self.pair(a, fake, draws)))
+                contest = self.loss.generator(self.judge, fake, b, question=a, draws=draws)
+                losses |= {name: w.adversarial * loss for name, loss in contest.items()}
             turn.minimise(**losses)
-
-    def pair(self, a: Tensor, b: Tensor, draws: Tensor) -> Tensor:  # n a h w, n b h w, n 7
-        """A question and an answer as D sees them: n a+b h w. The question moves with its answer."""
-        seen = diffaugment(a, geometric(self.policy), draws), diffaugment(b, self.policy, draws)
-        return torch.cat(seen, dim=1)
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
         """The rows of the sample grid, by title: n 3 h w each."""

@@ -32,8 +32,9 @@ from torch.nn import functional as F
 from i2i.data import PairedData
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
+from i2i.engine.settings import Optimiser
 from i2i.losses import adversarial, feature_matching
 from i2i.metrics.perceptual import perceptual_loss
 from i2i.nets import CoarseToFineSpec, MultiScaleSpec
@@ -50,7 +51,7 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["pix2pixhd"]
     data: PairedData
     generator: CoarseToFineSpec = CoarseToFineSpec()
@@ -65,6 +66,15 @@ class Recipe(Settings):
             raise ValueError(
                 "weights.perceptual needs grey or colour pictures on side b (channels 1 or 3), got "
                 f"{self.data.channels.b}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _matches_features_once(self) -> Self:
+        if self.feature_matching:
+            raise ValueError(
+                "pix2pixHD matches the features of each pair, weights.features; leave feature_matching, which matches "
+                "their mean over a batch, at 0"
             )
         return self
 
@@ -92,7 +102,7 @@ class Pix2PixHD(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.weights = recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss = AdversarialLoss(recipe)
         self.data = recipe.data
         a, b = recipe.data.inputs, recipe.data.outputs
         self.generator = recipe.generator.build(a, b)
@@ -128,24 +138,20 @@ class Pix2PixHD(nn.Module):
     def compete(self, player: str, a: Tensor, b: Tensor, paint: Callable[[Tensor], Tensor], game: Game) -> None:
         """A step of equation 5 for some part of G. `paint` is called where the other part is frozen, and so keeps
         none of its activations."""
-        w, true = self.weights, torch.cat([a, b], dim=1)
+        w, draws = self.weights, self.loss.draws(a)  # true and made answers are augmented alike
         with game.turn(player) as turn:
             fake = paint(a)
-            made = torch.cat([a, fake], dim=1)
-            seen = self.judge.features(made)
-            losses = {"adversarial": self.rule.fool(logits(seen))}
+            seen = self.judge.features(self.loss.seen(fake, a, draws))
+            losses = {"adversarial": self.loss.rule.fool(logits(seen))}
             if w.features:
                 with torch.no_grad():
-                    wanted = self.judge.features(true)
+                    wanted = self.judge.features(self.loss.seen(b, a, draws))
                 losses["features"] = w.features * matching(seen, wanted)
             if w.perceptual:
                 losses["perceptual"] = w.perceptual * perceptual_loss(fake, b)
             turn.minimise(**losses)
         with game.turn("discriminator") as turn:
-            turn.minimise(
-                real=self.rule.real(self.judge(true)) / 2,
-                fake=self.rule.fake(self.judge(made.detach())) / 2,
-            )
+            turn.minimise(**self.loss.discriminator(self.judge, b, fake, question=a, draws=draws, scale=1 / 2))
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
         """The rows of the sample grid, by title: n 3 h w each."""

@@ -2,15 +2,16 @@
 many pictures, by also telling the real ones from those of a generator.
 
     L_D = -E log p(y | x, y < K + 1) - w (E log D(x) + E log(1 - D(G(z))))           D(x) = Z(x) / (Z(x) + 1)
-    L_G = ‖E f(x) - E f(G(z))‖²                                                      (equation 1: feature matching)
+    L_G = ‖E f(x) - E f(G(z))‖²                                                  (section 3.1: feature matching)
 
 Z is the sum of the exponentials of D's K logits, f its last hidden layer. G is not asked to deceive D: matching
 features makes worse pictures and the better classifier. Minibatch discrimination does the opposite, and the two should
 not be combined for classification, the authors found: so this D has none.
 
-From the authors' code it differs by w, 1 as in the paper's equations and ½ there; a square in L_G, where the code has
-the absolute difference for CIFAR-10 and a mean over features for MNIST; no weight normalisation in D, and no batch of
-its own for G's turn. What they test is an exponential average of D's weights: `ema`.
+From the authors' code it differs by w, 1 as in the paper's equations and ½ there; the square in L_G, where the code has
+an absolute difference for CIFAR-10; no weight normalisation in D, and no batch of its own for G's turn. As there, L_G
+is a mean over features: G has no other term, so Adam cannot tell it from the sum. What the authors test is an
+exponential average of D's weights: `ema`.
 Shapes: n pictures, half of them with a label y, c channels, s size, f features, k classes.
 """
 
@@ -25,14 +26,8 @@ from i2i.data import PartlyLabelledData
 from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser, Settings
 from i2i.losses import semisupervised
-from i2i.nets import (
-    ClassifierSpec,
-    DCGANGeneratorSpec,
-    MLPClassifierSpec,
-    MLPGeneratorSpec,
-    Virtual,
-    with_virtual_norms,
-)
+from i2i.losses.reconstruction import mean_matching
+from i2i.nets import ClassifierSpec, DCGANGeneratorSpec, MLPClassifierSpec, MLPGeneratorSpec
 from i2i.spec import Spec
 
 GeneratorSpec = Annotated[DCGANGeneratorSpec | MLPGeneratorSpec, Field(discriminator="kind")]
@@ -53,7 +48,6 @@ class Recipe(Settings):
     classes: int = Field(ge=2, description="class folders")
     generator: GeneratorSpec = DCGANGeneratorSpec()
     discriminator: ClassifierSpec = MLPClassifierSpec()
-    virtual: int = Field(0, ge=0, description="samples of the generator's virtual batch norms; 0 for batch norm")
     weights: Weights = Weights()
     players: Players = Players()
 
@@ -63,10 +57,7 @@ class SemiGAN(nn.Module):
         super().__init__()
         self.recipe, self.weights = recipe, recipe.weights
         channels, size = recipe.data.channels, recipe.data.crop
-        self.generator: nn.Module = recipe.generator.build(channels, size)
-        if recipe.virtual:
-            reference = self.latent(recipe, recipe.virtual)
-            self.generator = Virtual(with_virtual_norms(self.generator), *reference)
+        self.generator = recipe.generator.build(channels, size)
         self.judge = recipe.discriminator.build(channels, size, recipe.classes)
 
     def players(self, recipe: Recipe) -> dict[str, Player]:
@@ -94,7 +85,7 @@ class SemiGAN(nn.Module):
                 fake=self.weights.unlabelled * semisupervised.fake(d(self.draw(u))),
             )
         with game.turn("generator") as turn:
-            turn.minimise(matching=semisupervised.matched_means(d.hidden(self.draw(u)), d.hidden(u)))
+            turn.minimise(matching=mean_matching(d.hidden(self.draw(u)), d.hidden(u)))
 
     def draw(self, like: Tensor) -> Tensor:
         """As many fakes as there are pictures in `like`, on its device."""

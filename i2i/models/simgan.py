@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from i2i.data import UnpairedData
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
 from i2i.engine.history import History
-from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import adversarial
+from i2i.engine.settings import Optimiser
 from i2i.losses.reconstruction import l1
 from i2i.nets import Discriminator, Generator, LocalDiscriminatorSpec, RefinerSpec
 from i2i.spec import Spec
@@ -40,12 +40,11 @@ class Players(Spec):
     discriminator: Optimiser = Optimiser()
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["simgan"]
     data: UnpairedData
     generator: Generator = RefinerSpec()
     discriminator: Discriminator = LocalDiscriminatorSpec()
-    loss: adversarial.Name = "non-saturating"
     weights: Weights = Weights()
     k_g: int = Field(2, ge=1, description="K_g: refiner steps before the discriminator's")
     k_d: int = Field(1, ge=1, description="K_d: discriminator steps")
@@ -67,7 +66,7 @@ class SimGAN(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe, self.weights = recipe, recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss = AdversarialLoss(recipe)
         self.look = recipe.data.channels.a
         channels = depth(self.look)
         self.refiner = recipe.generator.build(channels, channels)
@@ -94,14 +93,14 @@ class SimGAN(nn.Module):
         x, y = next(batches)  # n c h w both
         with game.turn("discriminator") as turn:
             refined = self.past.half(self.refiner(x))  # detached
-            turn.minimise(real=self.rule.real(self.judge(y)), fake=self.rule.fake(self.judge(refined)))
+            turn.minimise(**self.loss.discriminator(self.judge, y, refined))
 
     def adversarial(self, batches: Iterator[Any], game: Game) -> None:
         for _ in range(self.recipe.k_g):
-            x, _ = next(batches)
+            x, y = next(batches)
             with game.turn("refiner") as turn:
                 refined = self.refiner(x)
-                losses = {"adversarial": self.rule.fool(self.judge(refined))}
+                losses = self.loss.generator(self.judge, refined, y)
                 if self.weights.regularisation:
                     losses["regularisation"] = self.weights.regularisation * l1(refined, x)
                 turn.minimise(**losses)

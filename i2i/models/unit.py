@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from i2i.data import UnpairedData
 from i2i.data.looks import shown
 from i2i.data.spec import depth
+from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings, added, total
 from i2i.engine.game import Game, Player
-from i2i.engine.settings import Optimiser, Settings
-from i2i.losses import adversarial
+from i2i.engine.settings import Optimiser
 from i2i.losses.reconstruction import l1
 from i2i.nets import Discriminator, PatchGANSpec, UNITSpec
 from i2i.nets.unit import Through
@@ -48,12 +48,11 @@ class Players(Spec):
     discriminators: Optimiser = Optimiser(lr=1e-4, weight_decay=1e-4)
 
 
-class Recipe(Settings):
+class Recipe(AdversarialSettings):
     model: Literal["unit"]
     data: UnpairedData
     generator: UNITSpec = UNITSpec()
     discriminator: Discriminator = PatchGANSpec()
-    loss: adversarial.Name = "non-saturating"
     weights: Weights = Weights()
     players: Players = Players()
 
@@ -62,7 +61,7 @@ class UNIT(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.weights = recipe.weights
-        self.rule = adversarial.rule(recipe.loss)
+        self.loss_a, self.loss_b = AdversarialLoss(recipe), AdversarialLoss(recipe)
         self.looks = recipe.data.channels
         a, b = depth(recipe.data.channels.a), depth(recipe.data.channels.b)
         self.encode_a, self.encode_b, self.decode_a, self.decode_b = recipe.generator.build(a, b)
@@ -83,24 +82,27 @@ class UNIT(nn.Module):
 
     def adversarial(self, batches: Iterator[Any], game: Game) -> None:
         a, b = next(batches)  # n a h w, n b h w
-        real, fake, fool, w = self.rule.real, self.rule.fake, self.rule.fool, self.weights
+        w = self.weights
         with game.turn("generators") as turn:
             mean_a, mean_b = self.encode_a(a), self.encode_b(b)  # n c h/4 w/4
             code_a, code_b = drawn(mean_a), drawn(mean_b)
             fake_b, fake_a = self.decode_b(code_a), self.decode_a(code_b)
             mean_of_b, mean_of_a = self.encode_b(fake_b), self.encode_a(fake_a)  # of a's translation, of b's
+            contest = added(
+                self.loss_b.generator(self.judge_b, fake_b, b), self.loss_a.generator(self.judge_a, fake_a, a)
+            )
             own = divergence(mean_a) + divergence(mean_b)
             turn.minimise(
                 kl=w.kl * own,
                 reconstruction=w.reconstruction * (l1(self.decode_a(code_a), a) + l1(self.decode_b(code_b), b)),
-                adversarial=w.adversarial * (fool(self.judge_b(fake_b)) + fool(self.judge_a(fake_a))),
+                **{name: w.adversarial * loss for name, loss in contest.items()},
                 cycle_kl=w.cycle_kl * (own + divergence(mean_of_b) + divergence(mean_of_a)),
                 cycle=w.cycle * (l1(self.decode_a(drawn(mean_of_b)), a) + l1(self.decode_b(drawn(mean_of_a)), b)),
             )
         with game.turn("discriminators") as turn:
             turn.minimise(
-                a=real(self.judge_a(a)) + fake(self.judge_a(fake_a.detach())),
-                b=real(self.judge_b(b)) + fake(self.judge_b(fake_b.detach())),
+                a=total(self.loss_a.discriminator(self.judge_a, a, fake_a)),
+                b=total(self.loss_b.discriminator(self.judge_b, b, fake_b)),
             )
 
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:

@@ -113,9 +113,15 @@ class CartoonDiscriminator(nn.Module):
             nn.Conv2d(8 * width, 1, 3, padding=1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:  # n i h w
+    def hidden(self, x: Tensor) -> Tensor:  # n i h w
         check_input("CartoonDiscriminator", x, self.inputs, minimum=self.minimum)
-        return self.stages(x)  # n 1 p q, logits
+        return self.stages[:-1](x)  # n c p q
+
+    def verdict(self, hidden: Tensor) -> Tensor:  # n c p q
+        return self.stages[-1](hidden)  # n 1 p q, logits
+
+    def forward(self, x: Tensor) -> Tensor:  # n i h w
+        return self.verdict(self.hidden(x))  # n 1 p q
 
 
 class CartoonDiscriminatorSpec(InitSpec):

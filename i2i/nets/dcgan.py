@@ -4,14 +4,17 @@ Shapes: n pictures, c channels, s picture size (square), z noise dimensions, k c
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.errors import UserError
 from i2i.nets.blocks import Norm, append_label, check_shape, needs_bias, norm2d, spectral_norm, upsample2x
 from i2i.nets.init import InitSpec
+from i2i.nets.minibatch import compared
+from i2i.nets.virtual import Virtual, with_virtual_norms
 
 SMALLEST = 4  # side of the map at the generator's first and the discriminator's last layer
 
@@ -78,6 +81,7 @@ class DCGANDiscriminator(nn.Module):
         norm: Norm = "batch",
         spectral: bool = False,
         classes: int = 0,
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.size, self.classes = channels, size, classes
@@ -88,13 +92,21 @@ class DCGANDiscriminator(nn.Module):
             conv = nn.Conv2d(above + classes, below, 4, stride=2, padding=1, bias=bias)
             norm_layer = norm2d(norm, below, "running") if depth else nn.Identity()
             self.stages.append(nn.Sequential(spectral_norm(conv, spectral), norm_layer, nn.LeakyReLU(0.2)))
-        self.stages.append(spectral_norm(nn.Conv2d(maps[-1] + classes, 1, SMALLEST, bias=bias), spectral))
+        self.minibatch = compared(maps[-1], minibatch)
+        verdict = nn.Conv2d(maps[-1] + minibatch + classes, 1, SMALLEST, bias=bias)
+        self.stages.append(spectral_norm(verdict, spectral))
+
+    def hidden(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
+        check_shape("DCGANDiscriminator", x, self.channels, self.size, self.size)
+        for stage in self.stages[:-1]:
+            x = stage(append_label(x, y, self.classes))  # side s/2, ..., 4
+        return x  # n f 4 4
+
+    def verdict(self, hidden: Tensor, y: Tensor | None = None) -> Tensor:  # n f 4 4, n
+        return self.stages[-1](append_label(self.minibatch(hidden), y, self.classes)).flatten()  # n, logits
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
-        check_shape("DCGANDiscriminator", x, self.channels, self.size, self.size)
-        for stage in self.stages:
-            x = stage(append_label(x, y, self.classes))  # side s/2, ..., 4, 1
-        return x.flatten()  # n, logits
+        return self.verdict(self.hidden(x, y), y)  # n
 
 
 class DCGANGeneratorSpec(InitSpec):
@@ -104,10 +116,21 @@ class DCGANGeneratorSpec(InitSpec):
     noise: int = Field(100, ge=1)
     width: int = Field(64, ge=1)
     norm: Norm = "batch"
+    virtual: int = Field(0, ge=0, description="samples in the reference batch of virtual batch norm; 0: batch norm")
 
-    def build(self, channels: int, size: int, classes: int = 0) -> DCGANGenerator:
-        """The network with its weights drawn from torch's global generator."""
-        return self.initialised(DCGANGenerator(self.noise, channels, size, self.width, self.norm, classes))
+    @model_validator(mode="after")
+    def _has_norms_to_make_virtual(self) -> Self:
+        if self.virtual and self.norm != "batch":
+            raise ValueError(f"virtual batch norm takes the place of norm: batch, got norm: {self.norm}")
+        return self
+
+    def build(self, channels: int, size: int, classes: int = 0) -> DCGANGenerator | Virtual:
+        """The network with its weights, and its reference batch, drawn from torch's global generator."""
+        net = self.initialised(DCGANGenerator(self.noise, channels, size, self.width, self.norm, classes))
+        if not self.virtual:
+            return net
+        noise, labels = torch.randn(self.virtual, self.noise), torch.arange(self.virtual) % max(1, classes)
+        return Virtual(with_virtual_norms(net), noise, *([labels] if classes else []))
 
 
 class DCGANDiscriminatorSpec(InitSpec):
@@ -117,7 +140,10 @@ class DCGANDiscriminatorSpec(InitSpec):
     width: int = Field(64, ge=1)
     norm: Norm = "batch"
     spectral: bool = False
+    minibatch: int = Field(0, ge=0, description="kernels of minibatch discrimination")
 
     def build(self, channels: int, size: int, classes: int = 0) -> DCGANDiscriminator:
         """The network with its weights drawn from torch's global generator."""
-        return self.initialised(DCGANDiscriminator(channels, size, self.width, self.norm, self.spectral, classes))
+        return self.initialised(
+            DCGANDiscriminator(channels, size, self.width, self.norm, self.spectral, classes, self.minibatch)
+        )

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
+def compared(features: int, kernels: int) -> nn.Module:
+    """What a discriminator's last layer sees: the hidden features, with `kernels` more if there are any."""
+    return MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
+
+
 class MinibatchDiscrimination(nn.Module):
     """Appends to the features of each picture how near the others of its batch lie, b sums of n - 1 terms in [0, 1]:
 

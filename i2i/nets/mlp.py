@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from i2i.nets.blocks import append_label, check_shape
 from i2i.nets.init import Init, InitSpec
+from i2i.nets.minibatch import compared
 
 Activation = Literal["leaky-relu", "relu", "tanh"]
 
@@ -22,17 +23,31 @@ class MLP(nn.Module):
     """`depth` hidden layers of `width` units each, then a linear layer: n inputs → n outputs, any values."""
 
     def __init__(
-        self, inputs: int, outputs: int, width: int = 128, depth: int = 3, activation: Activation = "leaky-relu"
+        self,
+        inputs: int,
+        outputs: int,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = "leaky-relu",
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         layers: list[nn.Module] = []
         for hidden in range(depth):
             layers += [nn.Linear(width if hidden else inputs, width), activation_layer(activation)]
-        self.layers = nn.Sequential(*layers, nn.Linear(width if depth else inputs, outputs))
+        last = width if depth else inputs
+        self.minibatch = compared(last, minibatch)
+        self.layers = nn.Sequential(*layers, nn.Linear(last + minibatch, outputs))
+
+    def hidden(self, x: Tensor) -> Tensor:  # n f
+        return self.layers[:-1](x)  # n width
+
+    def verdict(self, hidden: Tensor) -> Tensor:  # n width
+        return self.layers[-1](self.minibatch(hidden))  # n outputs
 
     def forward(self, x: Tensor) -> Tensor:  # n f
-        return self.layers(x)  # n outputs
+        return self.verdict(self.hidden(x))  # n outputs
 
 
 class MLPGenerator(nn.Module):
@@ -69,14 +84,21 @@ class MLPDiscriminator(nn.Module):
         depth: int = 3,
         activation: Activation = "leaky-relu",
         classes: int = 0,
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.size, self.classes = channels, size, classes
-        self.mlp = MLP(channels * size * size + classes, 1, width, depth, activation)
+        self.mlp = MLP(channels * size * size + classes, 1, width, depth, activation, minibatch)
+
+    def hidden(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
+        check_shape("MLPDiscriminator", x, self.channels, self.size, self.size)
+        return self.mlp.hidden(append_label(x.flatten(1), y, self.classes))  # n width
+
+    def verdict(self, hidden: Tensor, y: Tensor | None = None) -> Tensor:  # n width, n
+        return self.mlp.verdict(hidden).flatten()  # n, logits; y has been seen at the input
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # n c s s, n
-        check_shape("MLPDiscriminator", x, self.channels, self.size, self.size)
-        return self.mlp(append_label(x.flatten(1), y, self.classes)).flatten()  # n, logits
+        return self.verdict(self.hidden(x, y))  # n, logits
 
 
 class MLPSpec(InitSpec):
@@ -104,7 +126,10 @@ class MLPDiscriminatorSpec(MLPSpec):
     """The discriminator of such a recipe."""
 
     kind: Literal["mlp"] = "mlp"
+    minibatch: int = Field(0, ge=0, description="kernels of minibatch discrimination")
 
     def build(self, channels: int, size: int, classes: int = 0) -> MLPDiscriminator:
         """The network with its weights drawn from torch's global generator."""
-        return self.initialised(MLPDiscriminator(channels, size, self.width, self.depth, self.activation, classes))
+        return self.initialised(
+            MLPDiscriminator(channels, size, self.width, self.depth, self.activation, classes, self.minibatch)
+        )

@@ -6,7 +6,7 @@ The finest judges detail, the coarsest what a picture is as a whole: with the sa
 Shapes: n pictures, i input channels, h w picture size, p q patches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
 from pydantic import Field
@@ -33,10 +33,11 @@ class MultiScale(nn.Module):
         width: int = 64,
         norm: Norm = "instance",
         spectral: bool = False,
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        judges = [PatchGAN(inputs, layers, width, norm, spectral) for _ in range(scales)]
+        judges = [PatchGAN(inputs, layers, width, norm, spectral, minibatch=minibatch) for _ in range(scales)]
         self.judges = nn.ModuleList(judges)
         self.minimum = judges[-1].minimum * 2 ** (scales - 1)
 
@@ -44,6 +45,14 @@ class MultiScale(nn.Module):
         """For each scale the output of every stage, for feature matching; the last of each list is its logits."""
         judges = cast(Iterable[PatchGAN], self.judges)
         return [judge.features(seen) for judge, seen in zip(judges, self.pyramid(x), strict=True)]
+
+    def hidden(self, x: Tensor) -> list[Tensor]:  # n i h w
+        judges = cast(Iterable[PatchGAN], self.judges)
+        return [judge.hidden(seen) for judge, seen in zip(judges, self.pyramid(x), strict=True)]  # n c p q each
+
+    def verdict(self, hidden: Sequence[Tensor]) -> list[Tensor]:
+        judges = cast(Iterable[PatchGAN], self.judges)
+        return [judge.verdict(each) for judge, each in zip(judges, hidden, strict=True)]  # n 1 p q each
 
     def forward(self, x: Tensor) -> list[Tensor]:  # n i h w
         return [judge(seen) for judge, seen in zip(self.judges, self.pyramid(x), strict=True)]  # n 1 p q each
@@ -66,7 +75,10 @@ class MultiScaleSpec(InitSpec):
     width: int = Field(64, ge=1)
     norm: Norm = "instance"
     spectral: bool = False
+    minibatch: int = Field(0, ge=0, description="kernels of minibatch discrimination")
 
     def build(self, inputs: int) -> MultiScale:
         """The networks with their weights drawn from torch's global generator."""
-        return self.initialised(MultiScale(inputs, self.scales, self.layers, self.width, self.norm, self.spectral))
+        return self.initialised(
+            MultiScale(inputs, self.scales, self.layers, self.width, self.norm, self.spectral, self.minibatch)
+        )

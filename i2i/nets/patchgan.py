@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from i2i.nets.blocks import Norm, check_input, needs_bias, norm2d, spectral_norm
 from i2i.nets.init import InitSpec
+from i2i.nets.minibatch import compared
 
 
 def strides(layers: int) -> list[int]:
@@ -43,6 +44,7 @@ class PatchGAN(nn.Module):
         norm: Norm = "instance",
         spectral: bool = False,
         logits: int = 1,
+        minibatch: int = 0,
     ) -> None:
         super().__init__()
         self.inputs = inputs
@@ -55,11 +57,13 @@ class PatchGAN(nn.Module):
             channels = [inputs, *(width * min(2**depth, 8) for depth in range(layers + 1)), logits]
 
         last = len(steps) - 1
+        self.minibatch = compared(channels[-2], minibatch)
         self.stages = nn.Sequential()
         for depth, stride in enumerate(steps):
             normed = 0 < depth < last
             bias = needs_bias(norm) if normed else True
-            conv = nn.Conv2d(channels[depth], channels[depth + 1], kernel, stride, padding=kernel // 4, bias=bias)
+            below = channels[depth] + (minibatch if depth == last else 0)
+            conv = nn.Conv2d(below, channels[depth + 1], kernel, stride, padding=kernel // 4, bias=bias)
             stage = [spectral_norm(conv, spectral)]
             if normed:
                 stage.append(norm2d(norm, channels[depth + 1], "running"))
@@ -71,14 +75,20 @@ class PatchGAN(nn.Module):
         """The output of every stage, for feature matching; the last is the logits."""
         check_input("PatchGAN", x, self.inputs, minimum=self.minimum)
         outputs = []
-        for stage in self.stages:
+        for stage in self.stages[:-1]:
             x = stage(x)
             outputs.append(x)
-        return outputs
+        return [*outputs, self.verdict(x)]
+
+    def hidden(self, x: Tensor) -> Tensor:  # n i h w
+        check_input("PatchGAN", x, self.inputs, minimum=self.minimum)
+        return self.stages[:-1](x)  # n c p q
+
+    def verdict(self, hidden: Tensor) -> Tensor:  # n c p q
+        return self.stages[-1](self.minibatch(hidden))  # n 1 p q, or as many logits as there are verdicts
 
     def forward(self, x: Tensor) -> Tensor:  # n i h w
-        check_input("PatchGAN", x, self.inputs, minimum=self.minimum)
-        return self.stages(x)  # n 1 p q, or as many logits as there are verdicts
+        return self.verdict(self.hidden(x))  # n 1 p q
 
 
 class PatchGANSpec(InitSpec):
@@ -89,7 +99,10 @@ class PatchGANSpec(InitSpec):
     width: int = Field(64, ge=1)
     norm: Norm = "instance"
     spectral: bool = False
+    minibatch: int = Field(0, ge=0, description="kernels of minibatch discrimination")
 
     def build(self, inputs: int, logits: int = 1) -> PatchGAN:
         """The network with its weights drawn from torch's global generator."""
-        return self.initialised(PatchGAN(inputs, self.layers, self.width, self.norm, self.spectral, logits))
+        return self.initialised(
+            PatchGAN(inputs, self.layers, self.width, self.norm, self.spectral, logits, self.minibatch)
+        )

@@ -96,9 +96,15 @@ class LocalDiscriminator(nn.Module):
             nn.Conv2d(third, 1, 1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:  # n i h w
+    def hidden(self, x: Tensor) -> Tensor:  # n i h w
         check_input("LocalDiscriminator", x, self.inputs, minimum=self.minimum)
-        return self.stages(x)  # n 1 h/4 w/4, logits
+        return self.stages[:-1](x)  # n c h/4 w/4
+
+    def verdict(self, hidden: Tensor) -> Tensor:  # n c h/4 w/4
+        return self.stages[-1](hidden)  # n 1 h/4 w/4, logits
+
+    def forward(self, x: Tensor) -> Tensor:  # n i h w
+        return self.verdict(self.hidden(x))  # n 1 h/4 w/4
 
 
 class LocalDiscriminatorSpec(InitSpec):

@@ -69,18 +69,6 @@ def test_they_stay_finite_and_in_float32() -> None:
     assert loss.fake(far).item() == pytest.approx(200)
 
 
-def test_means_of_features_are_matched_and_only_the_made_ones_are_pulled() -> None:
-    made = torch.tensor([[0.0, 2.0], [2.0, 2.0]], requires_grad=True)  # mean 1, 2
-    real = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 3.0]], requires_grad=True)  # mean 1, 1
-    value = loss.matched_means(made, real)
-    value.backward()
-    assert value.item() == pytest.approx(1)
-    assert torch.equal(made.grad, torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
-    assert real.grad is None
-
-
-def test_what_are_no_logits_or_features_is_refused() -> None:
+def test_what_are_no_logits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"n × k; got \(3,\)"):
         loss.real(torch.zeros(3))
-    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(2, 4\)"):
-        loss.matched_means(torch.zeros(2, 3), torch.zeros(2, 4))

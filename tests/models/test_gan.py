@@ -91,7 +91,7 @@ def test_simultaneous_play_gives_the_generator_the_discriminator_from_before_its
         _, twin, _ = gan()
         x = torch.randn(8, 2)
         twin.draw(x)  # the discriminator's noise
-        loss = twin.rule.fool(twin.judge(twin.draw(x)))  # D has not moved
+        loss = twin.loss.rule.fool(twin.judge(twin.draw(x)))  # D has not moved
         expected = torch.autograd.grad(loss, list(twin.generator.parameters()))
         close = all(torch.allclose(-g, m, atol=1e-7) for g, m in zip(expected, moves[simultaneous], strict=True))
         assert close == simultaneous
