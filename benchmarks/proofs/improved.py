@@ -43,7 +43,7 @@ from i2i.engine.game import Game, Player
 from i2i.engine.loop import play
 from i2i.losses import rule, semisupervised
 from i2i.metrics import inception_score
-from i2i.nets import MLP, MinibatchDiscrimination, initialise
+from i2i.nets import MLP, initialise
 
 OUT = Path("runs/proofs/improved.json")
 CPU = torch.device("cpu")
@@ -77,15 +77,8 @@ def history() -> Found:
 def ring(kernels: int, seed: int) -> int:
     """The modes that a generator finds against a discriminator with so many kernels."""
     torch.manual_seed(seed)
-    width = 128
-    g = initialise(MLP(8, 2, width, 2, "relu"), "orthogonal", 1.0)
-    hidden = nn.Sequential(initialise(MLP(2, width, width, 1), "orthogonal", 1.0), nn.LeakyReLU(0.2))
-    last = initialise(nn.Linear(width + kernels, 1), "kaiming")
-    d = (
-        nn.Sequential(hidden, MinibatchDiscrimination(width, kernels, 3), last)
-        if kernels
-        else nn.Sequential(hidden, last)
-    )
+    g = initialise(MLP(8, 2, depth=2, activation="relu"), "orthogonal", 1.0)
+    d = initialise(MLP(2, 1, depth=2, minibatch=kernels), "orthogonal", 1.0)
     net: dict[str, nn.Module] = {"g": g, "d": d}
     game = Game({name: Player(torch.optim.Adam(each.parameters(), lr=1e-3, betas=(0.5, 0.999), fused=True))
                  for name, each in net.items()})  # fmt: skip
