@@ -24,7 +24,9 @@ from i2i.data import (
     LabelledData,
     MixtureData,
     PairedData,
+    PartlyLabelledData,
     Pictures,
+    UnlabelledData,
     UnpairedData,
     fixed,
     in_order,
@@ -283,7 +285,10 @@ def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
     changed = nowhere | {"root": folder, "split": Fractions(val=0, test=0)}
     if isinstance(data, UnpairedData):
         changed["labels"] = None  # no score asks for classes, so these pictures need not have any
-    there: Any = type(data).model_validate(data.model_dump() | changed)
+    kind, told = type(data), data.model_dump()
+    if isinstance(data, PartlyLabelledData):  # nor these; as training pictures they would come twice
+        kind, told = UnlabelledData, {key: told[key] for key in UnlabelledData.model_fields} | {"layout": "unlabelled"}
+    there: Any = kind.model_validate(told | changed)
     try:
         open_split(there, split)
     except UserError:

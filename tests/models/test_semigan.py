@@ -257,6 +257,10 @@ def test_it_is_trained_scored_sampled_and_exported(root: Path, tmp_path: Path, c
     rows = api.evaluate("semigan_test").rows
     assert {"accuracy", "diversity"} <= rows["model"].keys()
     assert "accuracy" not in rows["training pictures"]
+    for folder in (root / "test", root / "test" / "x"):  # of classes, or not
+        scores = api.evaluate("semigan_test", data=folder)
+        assert scores.pictures == len(list(folder.rglob("*.png")))
+        assert "accuracy" not in scores.rows["model"]
     api.sample("semigan_test", tmp_path / "drawn.png", count=4)
     assert read(tmp_path / "drawn.png", 1).std() > 0
     api.export("semigan_test", tmp_path / "model.onnx")
