@@ -7,7 +7,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from i2i.data import Data, MixtureData, fixed, open_split
+from i2i.data import Data, MixtureData, PartlyLabelledData, fixed, open_split
+from i2i.data.few import UNKNOWN
 from i2i.engine.estimate import Estimate, advice, batch_statistics, choose, estimate
 from i2i.engine.game import ALONE, Game, precision_of
 from i2i.engine.ranks import Ranks
@@ -82,7 +83,10 @@ def _some(data: Data, n: int, device: torch.device) -> Any:
     one = fixed(data, "train", 1, device)
     if isinstance(one, Tensor):
         return one.repeat(n, 1, 1, 1)
-    return tuple(part.repeat(n, *(1 for _ in part.shape[1:])) for part in one)
+    some = tuple(part.repeat(n, *(1 for _ in part.shape[1:])) for part in one)
+    if isinstance(data, PartlyLabelledData):
+        some[1][::2], some[1][1::2] = 0, UNKNOWN
+    return some
 
 
 def _time(seconds: float) -> str:

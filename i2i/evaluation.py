@@ -24,7 +24,9 @@ from i2i.data import (
     LabelledData,
     MixtureData,
     PairedData,
+    PartlyLabelledData,
     Pictures,
+    UnlabelledData,
     UnpairedData,
     fixed,
     in_order,
@@ -39,7 +41,18 @@ from i2i.models import imported
 from i2i.runtime import Exported
 from i2i.scores import COLUMNS, Scores
 from i2i.translator import Translator
-from i2i.validation import BATCH, against_truth, at_rest, criterion, looks_of, nothing, pooled, sampled, validate
+from i2i.validation import (
+    BATCH,
+    against_truth,
+    at_rest,
+    criterion,
+    looks_of,
+    nothing,
+    pooled,
+    read_rightly,
+    sampled,
+    validate,
+)
 from i2i.zoo import Model
 
 __all__ = ["COLUMNS", "Scores", "criterion", "evaluate", "evaluate_samples", "of_exported", "of_model", "validate"]
@@ -66,10 +79,14 @@ def of_model(
     (data, folder), product = _known(model.recipe, folder), model.product
     if "generator" in product:
         with at_rest(product.values(), device):
-            return evaluate_samples(
+            scores = evaluate_samples(
                 lambda n: sampled(model.recipe, product["generator"], n, device),
                 data, split, folder=folder, device=device, features=features, watch=watch,
             )  # fmt: skip
+            if "classifier" in product and folder is None:  # whose classes a folder of one's own need not have
+                read = [read_rightly(product["classifier"], x, y, device) for x, y in in_order(data, split, BATCH)]
+                scores.rows["model"]["accuracy"] = metrics.mean(torch.cat(read))  # type: ignore[index]
+            return scores
     if direction is not None and direction not in product:
         raise UserError(f"This model translates {' and '.join(product)}, not {direction!r}.")
     answers = {way: Translator(network, device).forward for way, network in product.items()}
@@ -268,7 +285,10 @@ def _which(data: Pictures, split: str, folder: Path | None) -> tuple[Any, str]:
     changed = nowhere | {"root": folder, "split": Fractions(val=0, test=0)}
     if isinstance(data, UnpairedData):
         changed["labels"] = None  # no score asks for classes, so these pictures need not have any
-    there: Any = type(data).model_validate(data.model_dump() | changed)
+    kind, told = type(data), data.model_dump()
+    if isinstance(data, PartlyLabelledData):  # nor these; as training pictures they would come twice
+        kind, told = UnlabelledData, {key: told[key] for key in UnlabelledData.model_fields} | {"layout": "unlabelled"}
+    there: Any = kind.model_validate(told | changed)
     try:
         open_split(there, split)
     except UserError:

@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from i2i import metrics
-from i2i.data import LabelledData, MixtureData, PairedData, Pictures, UnlabelledData, UnpairedData, fixed
+from i2i.data import (
+    LabelledData,
+    MixtureData,
+    PairedData,
+    PartlyLabelledData,
+    Pictures,
+    UnlabelledData,
+    UnpairedData,
+    fixed,
+)
 from i2i.data.looks import shown
 from i2i.data.spec import Look, depth
 from i2i.engine.settings import Settings
@@ -25,7 +34,8 @@ BATCH = 16  # pictures at a time
 PAIRED = ("l1", "psnr", "ssim", "correlation", "perceptual_efflite0")
 CLASSES = ("l1", "perceptual_efflite0", "pixel_accuracy", "mean_iou")  # where the truth is a segmentation map
 SETS = ("fid_efflite0", "kid_efflite0", "diversity")
-LARGER_IS_BETTER = ("psnr", "ssim", "correlation", "diversity", "pixel_accuracy", "mean_iou")
+READ = ("accuracy", *SETS)  # where a classifier learns beside the generator
+LARGER_IS_BETTER = ("psnr", "ssim", "correlation", "diversity", "pixel_accuracy", "mean_iou", "accuracy")
 
 
 def nothing() -> None:
@@ -46,8 +56,8 @@ def validate(
     Paired data: means of L1, PSNR, SSIM, correlation and perceptual distance to the truth; where that is a segmentation
     map, of L1 and perceptual distance, and pixel accuracy and mean IoU of the set. Unpaired data, for each
     direction and as means over them: FID, KID and diversity beside the other side's pictures, and for a direction whose
-    opposite exists `cycle`, the L1 of there and back. Pictures from noise: FID, KID and diversity. Points, and sets of
-    one picture, have no such scores: {}.
+    opposite exists `cycle`, the L1 of there and back. Pictures from noise: FID, KID and diversity, and where there is a
+    classifier its accuracy. Points, and sets of one picture, have no such scores: {}.
     Networks may be in training; they come back as they were, and no global random numbers are used up. `watch` is
     called before each batch, and may raise to leave. Raises UserError if there is no such split.
     """
@@ -67,18 +77,29 @@ def validate(
             looks = {"a": data.channels.a, "b": data.channels.b}
             return _translators(product, dict(zip("ab", pictures[:2], strict=True)), looks, device, watch)
         fakes, seen = sampled(settings, product["generator"], len(real), device), looks_of(data, 0)
-        return _as_a_set(pooled(fakes, seen, device, watch), pooled(real.split(BATCH), seen, device, watch))
+        found = _as_a_set(pooled(fakes, seen, device, watch), pooled(real.split(BATCH), seen, device, watch))
+        if "classifier" not in product:
+            return found
+        read = read_rightly(product["classifier"], real, pictures[1], device)
+        return {"accuracy": read.mean().item(), **found}
+
+
+def read_rightly(classifier: nn.Module, pictures: Tensor, labels: Tensor, device: torch.device) -> Tensor:
+    """n values, 1 where a picture is taken for what it is and 0 elsewhere, on the CPU."""
+    read = torch.cat([classifier(part.to(device)).argmax(1).cpu() for part in pictures.split(BATCH)])
+    return (read == labels.cpu()).float()
 
 
 def criterion(settings: Settings) -> tuple[str, bool]:
     """The score of `validate` that chooses the best model, and whether larger is better: `select`, or the layout's own.
 
-    That is the perceptual distance for paired data, mean IoU for segmentation maps, and KID elsewhere: unlike FID it is
-    right for few pictures. Points have no scores, so no best model either. Raises UserError if `select` is none of the
-    scores that there will be.
+    That is the perceptual distance for paired data, mean IoU for segmentation maps, accuracy where there are few labels
+    to learn from, and KID elsewhere: unlike FID it is right for few pictures. Points have no scores, so no best model
+    either. Raises UserError if `select` is none of the scores that there will be.
     """
     known = names(settings)
-    own = "mean_iou" if "mean_iou" in known else "perceptual_efflite0" if known == PAIRED else "kid_efflite0"
+    first = {PAIRED: "perceptual_efflite0", CLASSES: "mean_iou", READ: "accuracy"}
+    own = first.get(known, "kid_efflite0")
     chosen = settings.select or own
     if settings.select and chosen not in known:
         told = suggest(chosen, known) or " Points have none; leave `select` out."
@@ -93,7 +114,7 @@ def names(settings: Settings) -> tuple[str, ...]:
     if isinstance(settings.data, PairedData):
         return PAIRED if isinstance(settings.data.channels.b, int) else CLASSES
     if not isinstance(settings.data, UnpairedData):
-        return SETS
+        return READ if isinstance(settings.data, PartlyLabelledData) else SETS
     with torch.device("meta"):  # only to know its directions: nothing is allocated, no random numbers are drawn
         product = MODELS[type(settings)](settings).product()
     columns = (*SETS, "cycle") if len(product) == 2 else SETS

@@ -26,13 +26,19 @@ LOST = 2**-11  # of a tensor's length, by rounding: what one 16-bit float is off
 
 @dataclass(frozen=True)
 class Model:
-    """A model as read from its file: `product` holds its networks by name (`a2b`, `b2a`, `generator`), in eval mode."""
+    """A model as read from its file: `product` holds its networks by name, in eval mode: `a2b` and `b2a`, `generator`,
+    and the `classifier` that a semi-supervised one leaves beside it."""
 
     recipe: Settings
     product: dict[str, nn.Module]
     step: int
     data: str  # fingerprint of the training data
     scores: dict[str, float]  # on the validation split, where that chose this model
+
+    @property
+    def ways(self) -> list[str]:
+        """The names of the networks that make pictures, which have an exported form."""
+        return [name for name in self.product if name != "classifier"]
 
 
 def save(

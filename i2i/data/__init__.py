@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         LabelledData,
         MixtureData,
         PairedData,
+        PartlyLabelledData,
         Pictures,
         UnlabelledData,
         UnpairedData,
@@ -33,7 +34,7 @@ ROOMS = {
     "sets.catalogue": ("Row", "describe", "rows"),
     "sets.datasets": ("missing", "root"),
     "spec": ("Channels", "Data", "Derive", "Edges", "Fractions", "LabelledData", "MixtureData", "PairedData",
-             "Pictures", "UnlabelledData", "UnpairedData"),
+             "PartlyLabelledData", "Pictures", "UnlabelledData", "UnpairedData"),
 }  # fmt: skip
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "LabelledData",
     "MixtureData",
     "PairedData",
+    "PartlyLabelledData",
     "Pictures",
     "Row",
     "Split",

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 # What a stream is for: the first part of its key, so that no two uses can ever share numbers.
-ORDER, AUGMENT, MIXTURE, REPLACE, BATCH, SHARDS, DRAW, SHARE, TURNS, ROWS, SKETCH = range(1, 12)
+ORDER, AUGMENT, MIXTURE, REPLACE, BATCH, SHARDS, DRAW, SHARE, TURNS, ROWS, SKETCH, FEW = range(1, 13)
 
 LISTED = 2**20  # an order of more than so many is computed one place at a time: 8 MiB an epoch are the most to keep
 PART = 2**12  # and of so many in a part of a stream, of which there may be more than lists are kept

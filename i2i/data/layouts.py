@@ -2,11 +2,12 @@
 
 import hashlib
 
+from i2i.data.few import partly_labelled
 from i2i.data.folders import WHERE_SIDES, list_folder
 from i2i.data.mix import list_mix
 from i2i.data.sets.datasets import root as dataset_root
 from i2i.data.shards.listing import list_shards
-from i2i.data.spec import Data, MixtureData
+from i2i.data.spec import Data, MixtureData, PartlyLabelledData, Pictures
 from i2i.data.split import SPLITS, Split
 from i2i.data.tables.manifest import list_manifest
 from i2i.errors import UserError
@@ -21,6 +22,11 @@ def open_split(spec: Data, split: str) -> Split:
     if isinstance(spec, MixtureData):
         told = hashlib.sha256(f"{spec.model_dump_json()} {split}".encode()).hexdigest()
         return Split(split, None, (), (), (), False, False, told, told)
+    found = _listed(spec, split)
+    return partly_labelled(spec, found) if isinstance(spec, PartlyLabelledData) else found
+
+
+def _listed(spec: Pictures, split: str) -> Split:
     if spec.mix:
         return list_mix(spec, split, open_split)
     if spec.shards is not None:

@@ -53,7 +53,8 @@ class Order:
         return [(s, item) for s, walk in enumerate(self.walks) for item in walk.coming(self.seed, s, at)]
 
     def _places(self, stream: int, position: int) -> list[int]:
-        if not isinstance(self.walks[stream], Mixed):
+        walk = self.walks[stream]
+        if not isinstance(walk, Mixed) or walk.even:
             return list(self.share)
         # The parts take turns; no rank shall always have the same one's.
         order = keys.generator(keys.TURNS, self.seed, position, stream).permutation(self.batch)

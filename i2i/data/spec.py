@@ -361,6 +361,25 @@ class LabelledData(Pictures):
         return (Plane("a", self.channels),)
 
 
+class PartlyLabelledData(LabelledData):
+    """The same, but of the training pictures few have a label. Half of a batch (x, y) are those, gone through again and
+    again; the other half are of all pictures, and their y is -1."""
+
+    labels: int | None = Field(default=None, ge=1)  # of each class, drawn with `split.seed`; None: all that there are
+    unlabelled: str | None = None  # the class folder whose pictures are of unknown classes
+
+    @model_validator(mode="after")
+    def _some_are_unlabelled(self) -> Self:
+        if self.labels is None and self.unlabelled is None:
+            raise ValueError(
+                "say which labels are known: `labels: 5` keeps those of 5 pictures a class, `unlabelled: rest` means "
+                "that the pictures in the folder train/rest/ have none"
+            )
+        if self.mix or self.shards is not None:
+            raise ValueError("few labels are drawn from a data set, a folder or a manifest, not from `mix` or `shards`")
+        return self
+
+
 Data = Annotated[
     PairedData | UnpairedData | UnlabelledData | LabelledData | MixtureData,
     Field(discriminator="layout"),

@@ -19,6 +19,7 @@ class Mixed:
 
     parts: tuple[Walk, ...]
     ratios: tuple[float, ...]
+    even: bool = False  # over the ranks, too: each is given the turns that its own places have
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -72,9 +73,9 @@ class Mixed:
         raise NotImplementedError("a mix has no mixes in it")
 
 
-def mixed(walks: Sequence[Walk], ratios: Sequence[float]) -> Mixed:
+def mixed(walks: Sequence[Walk], ratios: Sequence[float], even: bool = False) -> Mixed:
     """One stream of several, in the given ratios."""
-    return Mixed(tuple(walk.part(number) for number, walk in enumerate(walks, 1)), tuple(ratios))
+    return Mixed(tuple(walk.part(number) for number, walk in enumerate(walks, 1)), tuple(ratios), even)
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from i2i.engine.settings import Settings
-from i2i.models import cartoongan, cut, cyclegan, dcgan, dtn, gan, imported, pix2pix, pix2pixhd, simgan, unit
+from i2i.models import cartoongan, cut, cyclegan, dcgan, dtn, gan, imported, pix2pix, pix2pixhd, semigan, simgan, unit
 
 MODELS: dict[type[Settings], Any] = {
     gan.Recipe: gan.GAN,
@@ -16,5 +16,6 @@ MODELS: dict[type[Settings], Any] = {
     unit.Recipe: unit.UNIT,
     dtn.Recipe: dtn.DTN,
     simgan.Recipe: simgan.SimGAN,
+    semigan.Recipe: semigan.SemiGAN,
     imported.Recipe: imported.Imported,
 }

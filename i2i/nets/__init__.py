@@ -15,6 +15,7 @@ from i2i.nets.cartoon import (
     CartoonGenerator,
     CartoonGeneratorSpec,
 )
+from i2i.nets.classifier import Classifier, ClassifierSpec, ConvClassifierSpec, MLPClassifierSpec
 from i2i.nets.coarse_to_fine import CoarseToFine, CoarseToFineSpec
 from i2i.nets.coder import Coder, Decoder, DecoderSpec, Encoder, EncoderSpec
 from i2i.nets.compact import Compact, CompactSpec
@@ -53,11 +54,14 @@ __all__ = [
     "CartoonDiscriminatorSpec",
     "CartoonGenerator",
     "CartoonGeneratorSpec",
+    "Classifier",
+    "ClassifierSpec",
     "CoarseToFine",
     "CoarseToFineSpec",
     "Coder",
     "Compact",
     "CompactSpec",
+    "ConvClassifierSpec",
     "DCGANDiscriminator",
     "DCGANDiscriminatorSpec",
     "DCGANGenerator",
@@ -70,6 +74,7 @@ __all__ = [
     "Generator",
     "LocalDiscriminator",
     "LocalDiscriminatorSpec",
+    "MLPClassifierSpec",
     "MLPDiscriminator",
     "MLPDiscriminatorSpec",
     "MLPGenerator",

@@ -73,7 +73,7 @@ def _plain(told: list[Record]) -> object:
 def _model(folder: Path, record: Record) -> Iterator[str]:
     model = zoo.load(folder / store.FILE, torch.device("cpu"))
     weights = store.read_header(folder / store.FILE)["sha256"]
-    told = {"step": model.step, "fingerprint": model.data, "weights": weights, "directions": list(model.product)}
+    told = {"step": model.step, "fingerprint": model.data, "weights": weights, "directions": model.ways}
     told["parameters"] = {way: parameters(network) for way, network in model.product.items()}
     for key, value in told.items():
         said = record["cost"][key] if key == "parameters" else record[key]
@@ -81,7 +81,7 @@ def _model(folder: Path, record: Record) -> Iterator[str]:
             yield f"{store.FILE} has {key} {value}, {FILE} says {said}."
     if (folder / RECIPE).is_file() and recipe.load(folder / RECIPE) != model.recipe:
         yield f"{RECIPE} is not the recipe in {store.FILE}."
-    for way in model.product:
+    for way in model.ways:
         yield from _exported(folder / f"model.{way}.uint8.onnx", model, way, weights)
 
 

@@ -76,7 +76,7 @@ def publish(
 def _fill(made: Path, name: str, source: Source, console: Console) -> record.Record:
     """Everything but the card into the folder; returns the record."""
     trained = source.model
-    settings, ways = record.without_places(trained.recipe), list(trained.product)
+    settings, ways = record.without_places(trained.recipe), trained.ways
     data = trained.recipe.data
     here = {split: data is not None and has(data, split) for split in ("val", "test")}
     with Progress(*COLUMNS, console=console, transient=True) as progress:
@@ -171,7 +171,7 @@ def _told(name: str, model: zoo.Model, source: Source, weights: str, opened: dic
         "i2i": __version__,
         "model": settings.model,
         "task": "sample" if noise else "translate",
-        "directions": list(model.product),
+        "directions": model.ways,
         "reversed": getattr(data, "direction", "a2b") == "b2a",
         "derived": record.derived(data),
         "inputs": first.inputs,

@@ -66,7 +66,14 @@ DIFFAUGMENT = Paper(
     2020,
     "2006.10738",
 )
-PAPERS = {"pix2pix": PIX2PIX, "cyclegan": CYCLEGAN, "dcgan": DCGAN, "gan": GAN}
+IMPROVED = Paper(
+    "salimans2016improved",
+    "Improved Techniques for Training GANs",
+    "Salimans, Tim and Goodfellow, Ian and Zaremba, Wojciech and Cheung, Vicki and Radford, Alec and Chen, Xi",
+    2016,
+    "1606.03498",
+)
+PAPERS = {"pix2pix": PIX2PIX, "cyclegan": CYCLEGAN, "dcgan": DCGAN, "gan": GAN, "semigan": IMPROVED}
 
 
 def papers(settings: Settings) -> list[Paper]:

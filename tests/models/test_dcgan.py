@@ -14,6 +14,7 @@ from i2i import recipe
 from i2i.data import in_order
 from i2i.engine.game import Game
 from i2i.errors import UserError
+from i2i.metrics import inception_score
 from i2i.models import MODELS
 from i2i.nets import DCGANDiscriminator
 from i2i.session import Session
@@ -194,9 +195,8 @@ def per_class(judge: Judge, x: Tensor, y: Tensor) -> Tensor:
 
 
 def score(judge: Judge, x: Tensor) -> float:
-    """exp E KL(p(y|x) || p(y)): the inception score with a judge of digits. 10 at most, 1 at least."""
-    p = judge(x).softmax(1)
-    return (p * (p.log() - p.mean(0).log())).sum(1).mean().exp().item()
+    """The Inception score with a judge of digits. 10 at most, 1 at least."""
+    return inception_score(judge(x).softmax(1), splits=1)[0]
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

@@ -115,7 +115,7 @@ def test_every_model_takes_every_switch_and_is_moved_by_it(model: str, switch: s
 def test_every_adversarial_model_is_here() -> None:
     """DTN and the semi-supervised GAN have discriminators with more verdicts than two, and rules of their own."""
     names = {kind.model_fields["model"].annotation.__args__[0] for kind in MODELS}  # type: ignore[union-attr]
-    assert names - set(MODEL) == {"dtn", "imported"}
+    assert names - set(MODEL) == {"dtn", "semigan", "imported"}
 
 
 def test_ada_goes_on_where_it_stopped() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.engine.estimate import batch_statistics
+from i2i.engine.tuning import recompute
 from i2i.export import graph
 from i2i.nets import DCGANGeneratorSpec, Virtual, VirtualBatchNorm, with_virtual_norms
 
@@ -153,3 +154,14 @@ def test_it_is_computed_in_float32_under_autocast() -> None:
         assert torch.equal(norm(x), norm(x.clone()))
         assert norm(x).dtype == torch.float32
         assert norm(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_it_compiles_to_one_graph_and_is_made_again_in_the_backward_pass() -> None:
+    net, z = generator(), torch.randn(3, 5)
+    plain = torch.autograd.grad(net(z).square().mean(), list(net.parameters()))
+    again = copy.deepcopy(net)
+    recompute(again)
+    for a, b in zip(plain, torch.autograd.grad(again(z).square().mean(), list(again.parameters())), strict=True):
+        assert torch.allclose(a, b, atol=1e-7)
+    assert torch.allclose(torch.compile(net, backend="eager", fullgraph=True)(z), net(z), atol=1e-6)
+    torch._dynamo.reset()
