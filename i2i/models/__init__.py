@@ -3,7 +3,20 @@
 from typing import Any
 
 from i2i.engine.settings import Settings
-from i2i.models import cartoongan, cut, cyclegan, dcgan, dtn, gan, imported, pix2pix, pix2pixhd, semigan, simgan, unit
+from i2i.models import (
+    cartoongan,
+    cut,
+    cyclegan,
+    dcgan,
+    dtn,
+    gan,
+    imported,
+    pix2pix,
+    pix2pixhd,
+    semigan,
+    simgan,
+    unit,
+)
 
 MODELS: dict[type[Settings], Any] = {
     gan.Recipe: gan.GAN,

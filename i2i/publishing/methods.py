@@ -8,7 +8,7 @@ from i2i.engine.settings import Settings
 
 @dataclass(frozen=True)
 class Paper:
-    """`title` and so on are plain text; `arxiv` is a number such as 1611.07004."""
+    """`title` and so on are plain text; `arxiv` is a number such as 1611.07004, or where else the paper is found."""
 
     key: str
     title: str
@@ -20,13 +20,19 @@ class Paper:
     def link(self) -> str:
         first = self.authors.split(" and ")
         names = f"{first[0].split(',')[0]} et al." if len(first) > 2 else " & ".join(n.split(",")[0] for n in first)
-        return f"[{names} {self.year}](https://arxiv.org/abs/{self.arxiv})"
+        return f"[{names} {self.year}]({self.address})"
+
+    @property
+    def address(self) -> str:
+        return self.arxiv if self.arxiv.startswith("https:") else f"https://arxiv.org/abs/{self.arxiv}"
 
     @property
     def bibtex(self) -> str:
+        elsewhere = self.arxiv.startswith("https:")
+        where = f"url = {{{self.arxiv}}}" if elsewhere else f"journal = {{arXiv preprint arXiv:{self.arxiv}}}"
         return (
             f"@article{{{self.key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
-            f"  journal = {{arXiv preprint arXiv:{self.arxiv}}},\n  year = {{{self.year}}}\n}}"
+            f"  {where},\n  year = {{{self.year}}}\n}}"
         )
 
 
@@ -73,7 +79,61 @@ IMPROVED = Paper(
     2016,
     "1606.03498",
 )
-PAPERS = {"pix2pix": PIX2PIX, "cyclegan": CYCLEGAN, "dcgan": DCGAN, "gan": GAN, "semigan": IMPROVED}
+CUT = Paper(
+    "park2020cut",
+    "Contrastive Learning for Unpaired Image-to-Image Translation",
+    "Park, Taesung and Efros, Alexei A. and Zhang, Richard and Zhu, Jun-Yan",
+    2020,
+    "2007.15651",
+)
+UNIT = Paper(
+    "liu2017unit",
+    "Unsupervised Image-to-Image Translation Networks",
+    "Liu, Ming-Yu and Breuel, Thomas and Kautz, Jan",
+    2017,
+    "1703.00848",
+)
+DTN = Paper(
+    "taigman2016dtn",
+    "Unsupervised Cross-Domain Image Generation",
+    "Taigman, Yaniv and Polyak, Adam and Wolf, Lior",
+    2016,
+    "1611.02200",
+)
+SIMGAN = Paper(
+    "shrivastava2017simgan",
+    "Learning from Simulated and Unsupervised Images through Adversarial Training",
+    "Shrivastava, Ashish and Pfister, Tomas and Tuzel, Oncel and Susskind, Josh and Wang, Wenda and Webb, Russ",
+    2017,
+    "1612.07828",
+)
+CARTOONGAN = Paper(
+    "chen2018cartoongan",
+    "CartoonGAN: Generative Adversarial Networks for Photo Cartoonization",
+    "Chen, Yang and Lai, Yu-Kun and Liu, Yong-Jin",
+    2018,
+    "https://openaccess.thecvf.com/content_cvpr_2018/html/Chen_CartoonGAN_Generative_Adversarial_CVPR_2018_paper.html",
+)
+PIX2PIXHD = Paper(
+    "wang2018pix2pixhd",
+    "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs",
+    "Wang, Ting-Chun and Liu, Ming-Yu and Zhu, Jun-Yan and Tao, Andrew and Kautz, Jan and Catanzaro, Bryan",
+    2018,
+    "1711.11585",
+)
+PAPERS = {
+    "pix2pix": PIX2PIX,
+    "cyclegan": CYCLEGAN,
+    "dcgan": DCGAN,
+    "gan": GAN,
+    "semigan": IMPROVED,
+    "cut": CUT,
+    "unit": UNIT,
+    "dtn": DTN,
+    "simgan": SIMGAN,
+    "cartoongan": CARTOONGAN,
+    "pix2pixhd": PIX2PIXHD,
+}
 
 
 def papers(settings: Settings) -> list[Paper]:
