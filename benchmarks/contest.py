@@ -18,7 +18,6 @@ import onnxruntime as ort
 import torch
 from common import CPU, Stopwatch, interleaved, paces, stretched, train
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from i2i import evaluation, recipe, store, zoo
 from i2i.data import missing, open_split
@@ -27,6 +26,7 @@ from i2i.engine.settings import CHANGEABLE
 from i2i.errors import UserError
 from i2i.export import graph
 from i2i.files import atomically
+from i2i.publishing import measures
 from i2i.validation import validate
 
 RUNS = Path("runs/side_by_side")
@@ -87,11 +87,8 @@ def generator(settings: Any) -> Any:
 
 def multiply_adds(settings: Any) -> int:
     """Of the convolutions, for one picture of the recipe's size."""
-    size = settings.data.crop
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counted:
-        network = generator(settings)
-        network(torch.zeros(1, network.inputs, size, size))
-    return counted.get_total_flops() // 2
+    with torch.device("meta"):  # shapes only
+        return measures.multiply_adds(generator(settings), settings.data.crop)
 
 
 # What is measured, and kept.
