@@ -5,7 +5,7 @@
 
 Each style draws the same test photos in its plain form, and once more by an unsteady hand: thick, trembling, broken
 lines. Styles that the recipe does not train on are marked. A table goes to stdout, and `runs/drawings.png` shows eight
-photos spread over the split, not chosen: each style's drawing over the model's answer.
+photos spread over the split, not chosen: each style's plain drawing over the model's answer.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def main() -> None:
             name = f"{style}{label}{'' if style in met else ' (not met)'}"
             cells = (f"{value:.3f} ± {half:.3f}" for value, half in (told[score] for score in SCORES))
             print(f"{name:26}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
-            rows[name], rows[f"→ {name}"], truth = shown(answer, kind)
+            if not label:
+                rows[style], rows[f"of {style}"], truth = shown(answer, kind)
     images.write(PICTURE, np.asarray(grid(rows | {"photo": truth})), force=True)
     print(f"picture: {PICTURE}")
 

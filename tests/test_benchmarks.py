@@ -22,6 +22,7 @@ from i2i.metrics import Interval
 sys.path.insert(0, str(Path(i2i.__file__).parent.parent / "benchmarks"))
 
 import common
+import contest
 import side_by_side as bench
 
 SHIPPED = ("line2color", "map2satellite", "night2day", "sketch2photo", "day2night")
@@ -91,14 +92,14 @@ def test_what_is_not_better_is_said_in_words() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_both_sides_train_on_the_same_data(name: str) -> None:
-    arms = bench.arms(name)
+    arms = contest.arms(name)
     assert {settings.data.model_dump_json() for settings in arms.values()} == {arms["ours"].data.model_dump_json()}
     assert {settings.select for settings in arms.values()} == {None}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_published_side_is_the_published_recipe_but_for_the_data_and_the_size(name: str) -> None:
-    theirs = bench.arms(name)["published"]
+    theirs = contest.arms(name)["published"]
     published: Any = recipe.load(f"{theirs.model}_published")
     size = "levels" if theirs.model == "pix2pix" else "blocks"
     expected = {("pix2pix", 64): 6, ("pix2pix", 128): 7, ("cyclegan", 64): 6}[theirs.model, theirs.data.crop]
@@ -126,22 +127,22 @@ def test_multiply_adds_are_those_of_the_paper_s_layers() -> None:
     channels = [3, 64, 128, 256, 512, 512, 512]
     down = sum(16 * a * b * (64 >> level) ** 2 for level, (a, b) in enumerate(pairwise(channels), 1))
     up = 16 * 512 * 512 * 1 + sum(16 * 2 * channels[i] * channels[i - 1] * (64 >> i) ** 2 for i in range(5, 0, -1))
-    assert bench.multiply_adds(bench.arms("map2satellite")["published"]) == down + up
+    assert contest.multiply_adds(contest.arms("map2satellite")["published"]) == down + up
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_tenth_is_a_tenth_and_no_narrower_than_it_must_be(name: str) -> None:
-    arms = bench.arms(name)
-    most = bench.multiply_adds(arms["published"]) / 10
+    arms = contest.arms(name)
+    most = contest.multiply_adds(arms["published"]) / 10
     if "tenth" not in arms:
-        assert bench.multiply_adds(arms["ours"]) <= most
+        assert contest.multiply_adds(arms["ours"]) <= most
         return
     small = arms["tenth"]
-    assert bench.multiply_adds(small) <= most < bench.multiply_adds(arms["ours"])
+    assert contest.multiply_adds(small) <= most < contest.multiply_adds(arms["ours"])
     wider = small.model_copy(
         update={"generator": small.generator.model_copy(update={"width": small.generator.width + 2})}
     )
-    assert bench.multiply_adds(wider) > most
+    assert contest.multiply_adds(wider) > most
     assert small.model_dump(exclude={"generator": {"width"}}) == arms["ours"].model_dump(
         exclude={"generator": {"width"}}
     )
@@ -187,8 +188,8 @@ def test_only_what_is_better_for_certain_is_bold() -> None:
 
 def test_a_training_is_kept_by_what_decides_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def place(*changes: str, seconds: float = 5) -> Path:
-        monkeypatch.setattr(bench, "arms", lambda _: {"ours": recipe.load("map2satellite", changes)})
-        return bench.folder("map2satellite", "ours", 0, seconds)
+        monkeypatch.setattr(contest, "arms", lambda _: {"ours": recipe.load("map2satellite", changes)})
+        return contest.folder("map2satellite", "ours", 0, seconds)
 
     assert place() == place("seed=3") == place("schedule.0.steps=7") == place("sample_every=9")
     assert (
@@ -236,10 +237,10 @@ def tiny(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     several = {"published": small(8), "ours": small(4, ema=0.5)}
     several["longer"] = several["published"]
     cost = {"multiply_adds": 1e6, "parameters": 1e6, "onnx_bytes": 1e6, "milliseconds": 1.0, "step_seconds": 0.5}
-    monkeypatch.setattr(bench, "arms", lambda _: several)
-    monkeypatch.setattr(bench, "costs", lambda name, make=False: dict.fromkeys(several, cost))
-    monkeypatch.setattr(bench, "SETS", {"tiny": ["a → b"]})
-    monkeypatch.setattr(bench, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(contest, "arms", lambda _: several)
+    monkeypatch.setattr(contest, "costs", lambda name, make=False: dict.fromkeys(several, cost))
+    monkeypatch.setattr(contest, "SETS", {"tiny": ["a → b"]})
+    monkeypatch.setattr(contest, "RUNS", tmp_path / "runs")
     return lambda: sorted(row.parent.name for row in (tmp_path / "runs").rglob("row.json"))
 
 
@@ -247,7 +248,7 @@ def test_a_killed_benchmark_goes_on_and_redoes_one_training(
     tiny: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     times = {"published": 5.0, "ours": 5.0}
-    real, calls = bench.evaluation.of_model, []
+    real, calls = contest.evaluation.of_model, []
 
     def killed(model: Any) -> Any:
         calls.append(model)
@@ -255,16 +256,16 @@ def test_a_killed_benchmark_goes_on_and_redoes_one_training(
             raise KeyboardInterrupt
         return real(model)
 
-    monkeypatch.setattr(bench.evaluation, "of_model", killed)
+    monkeypatch.setattr(contest.evaluation, "of_model", killed)
     with pytest.raises(KeyboardInterrupt):
-        bench.play(["tiny"], [0, 1], times)
+        contest.play(["tiny"], [0, 1], times)
     before = {name: (tmp_path / "runs" / "tiny" / name / "row.json").read_bytes() for name in tiny()}
     assert len(before) == 2, "both arms of the first seed"
-    bench.play(["tiny"], [0, 1], times)
+    contest.play(["tiny"], [0, 1], times)
     assert len(tiny()) == 4
     assert len(calls) == 5, "the test split is scored once for each training, and again for the one that was killed"
     assert {name: (tmp_path / "runs" / "tiny" / name / "row.json").read_bytes() for name in before} == before
-    bench.play(["tiny"], [0, 1], times)
+    contest.play(["tiny"], [0, 1], times)
     assert len(calls) == 5
 
     rows = bench.gathered("tiny", [0, 1], times)
@@ -290,9 +291,9 @@ def test_a_killed_benchmark_goes_on_and_redoes_one_training(
 def test_both_arms_of_a_slow_set_have_the_same_longer_time(
     tiny: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "SLOW", {"tiny": 3})
+    monkeypatch.setattr(contest, "SLOW", {"tiny": 3})
     times = {"published": 5.0, "ours": 5.0, "tenth": 5.0, "longer": 20.0}
-    assert bench.within("tiny", times) == {"published": 15, "ours": 15, "longer": 60}
+    assert contest.within("tiny", times) == {"published": 15, "ours": 15, "longer": 60}
 
 
 def test_nothing_is_claimed_where_nothing_was_measured(
@@ -306,9 +307,9 @@ def test_nothing_is_claimed_where_nothing_was_measured(
 def test_a_set_that_is_not_here_is_left_out_with_the_command_to_get_it(
     fresh_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not bench.at_hand("sketch2photo")
+    assert not contest.at_hand("sketch2photo")
     assert "i2i data fetch clothing" in capsys.readouterr().err
-    assert bench.at_hand("map2satellite")
+    assert contest.at_hand("map2satellite")
 
 
 def test_a_product_is_looked_at_with_its_averages_after_the_steps_that_are_due(
@@ -319,7 +320,7 @@ def test_a_product_is_looked_at_with_its_averages_after_the_steps_that_are_due(
     def look(tick: Any, product: Any, watch: common.Stopwatch) -> None:
         seen[tick.step] = next(product["a2b"].parameters()).clone()
 
-    averaged = common.stretched(bench.arms("tiny")["ours"], 4)
+    averaged = common.stretched(contest.arms("tiny")["ours"], 4)
     watch = common.train(averaged, lambda tick: tick.step in (2, 4), look)
     assert list(seen) == [2, 4]
     assert watch.processor > 0
