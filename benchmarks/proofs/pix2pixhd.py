@@ -1,13 +1,23 @@
-"""pix2pixHD beside itself without what the paper adds: the first phase, feature matching, the right pairs.
+"""pix2pixHD beside itself without what the paper adds: coarse first, then the whole; feature matching; right pairs.
 
-    python benchmarks/proofs/pix2pixhd.py [--steps 600] [--seed 0]        about 5 min of one core
+    python benchmarks/proofs/pix2pixhd.py [--steps 600] [--seed 0]        about 6 min of one core
 
-The recipe `pix2pixhd_map2satellite` on tiles of 64 px of the embedded Earth maps. All runs take the same number of
-steps, so that of `no first phase` does more arithmetic than the system: all of its steps are at the whole size. Scores
-are of 111 tiles at longitudes that no run has seen. The system passes when each control's perceptual distance to the
-truth is larger by MARGIN, and the proof fails with exit code 1 when it does not. Before anything is trained, the
-coarsest discriminator must see the whole picture, and the discriminators' loss must be what is computed by hand.
-Results are written to runs/proofs/pix2pixhd.json; finished runs below runs/proofs are not repeated.
+The recipe `pix2pixhd_map2satellite` on tiles of 64 px of the embedded Earth maps. Scores are of 111 tiles at longitudes
+that no run has seen. The controls, each of which must have a perceptual distance to the truth that is larger by MARGIN:
+
+    no feature matching   the adversarial term alone
+    shuffled pairs        every training answer belongs to another question
+    G1 alone, enlarged    as many steps as the system, all of phase `coarse`: what G2 adds
+    first phase lost      the system's phases `fine` and `joint` on a G1 that has learnt nothing: what G1 brings
+    no first phase        G1 and G2 together from the first step, for the system's arithmetic: a step of `coarse` costs
+                          COARSE of one of `joint`, a step of `fine` costs FINE of it (counted multiplications)
+
+The first three are met. The last two are not at 600 steps of 64 px: their distance is that of the system, though their
+KID is larger (docs/parts/pix2pixhd.md). The paper, for pictures of 2048×1024, measures no such control.
+
+Exit code 1 if a control passes. Before anything is trained, the coarsest discriminator must see the whole picture, and
+the discriminators' loss must be what is computed by hand. Results are written to runs/proofs/pix2pixhd.json; finished
+runs below runs/proofs are not repeated.
 """
 
 import argparse
@@ -30,6 +40,7 @@ from i2i.nets import receptive_field
 RUNS = Path("runs/proofs")
 RECIPE, CROP = "pix2pixhd_map2satellite", 64
 MARGIN = 1.02  # a control's perceptual distance over the system's, at least
+COARSE, FINE = 0.41, 0.81  # of the multiplications of a step of phase joint, in the networks of this proof
 SMALL = (
     "data.dataset=earth_map2sat", f"data.crop={CROP}", "generator.blocks=3", "discriminator.scales=2",
     "players.generator.lr=4e-4", "players.discriminator.lr=4e-4",
@@ -40,14 +51,20 @@ SMALL = (
 def overrides(steps: int, seed: int) -> dict[str, list[str]]:
     """What each run changes of the recipe; the first is the system itself."""
     first, second = steps // 2, steps // 8
-    phases = f"[{{phase: coarse, steps: {first}}}, {{phase: fine, steps: {second}}}, {{phase: joint, steps: {steps - first - second}, lr: flat-then-linear}}]"  # noqa: E501
-    at_once = f"schedule=[{{phase: joint, steps: {steps}, lr: flat-then-linear}}]"
+    third = steps - first - second
+    equal = round(COARSE * first + FINE * second + third)
+    rest = f"{{phase: fine, steps: {second}}}, {{phase: joint, steps: {third}, lr: flat-then-linear}}"
+    phases = f"[{{phase: coarse, steps: {first}}}, {rest}]"
+    alone = f"[{{phase: coarse, steps: {steps}, lr: flat-then-linear}}]"
+    at_once = f"[{{phase: joint, steps: {equal}, lr: flat-then-linear}}]"
     common = [*SMALL, f"seed={seed}"]
     return {
         "pix2pixHD": [*common, f"schedule={phases}"],
-        "no first phase": [*common, at_once],
         "no feature matching": [*common, f"schedule={phases}", "weights.features=0"],
         "shuffled pairs": [*common, f"schedule={phases}", "data.dataset=null", f"data.root={shuffled()}"],
+        "G1 alone, enlarged": [*common, f"schedule={alone}"],
+        "first phase lost": [*common, f"schedule=[{rest}]"],
+        "no first phase": [*common, f"schedule={at_once}"],
     }
 
 
@@ -77,7 +94,20 @@ def by_hand(settings: Recipe) -> tuple[int, float]:
         plain = plain + ((judge(seen) - 1) ** 2).mean()
         seen = (seen[..., ::2, ::2] + seen[..., 1::2, ::2] + seen[..., ::2, 1::2] + seen[..., 1::2, 1::2]) / 4
     sides = receptive_field(settings.discriminator.layers) * 2 ** (settings.discriminator.scales - 1)
-    return sides, (model.rule.real(model.judge(pair)) - plain).abs().item()
+    return sides, (model.loss.rule.real(model.judge(pair)) - plain).abs().item()
+
+
+def scores(name: str, changes: list[str], console: Console) -> dict[str, float]:
+    """Of a run, which is trained and scored if it is not there yet; with its seconds of processor time."""
+    folder = RUNS / name.replace(" ", "-").lower()
+    kept = folder / "scores.json"
+    if not kept.is_file():
+        began = time.process_time()
+        done = i2i.train(RECIPE, run=folder, overrides=changes, name=folder.name, console=console)
+        row = {metric: value[0] for metric, value in i2i.evaluate(done.run).rows["model"].items()}
+        kept.write_text(json.dumps(row | {"cpu_s": time.process_time() - began}), "utf-8")
+    found: dict[str, float] = json.loads(kept.read_text("utf-8"))
+    return found
 
 
 def main() -> int:
@@ -92,24 +122,18 @@ def main() -> int:
     exact = side >= CROP and error < 1e-6
     print(f"coarsest D sees {side} of {CROP} px, loss of the D's off by {error:.1e}: {'PASS' if exact else 'FAIL'}")
 
-    found: dict[str, dict[str, float]] = {}
-    for label, changes in runs.items():
-        began = time.process_time()
-        folder = RUNS / f"pix2pixhd-{label.replace(' ', '-')}-{told.steps}-{told.seed}"
-        done = i2i.train(RECIPE, run=folder, overrides=changes, name=folder.name.lower(), console=console)
-        row = i2i.evaluate(done.run).rows["model"]
-        found[label] = {name: value[0] for name, value in row.items()} | {"cpu_s": time.process_time() - began}
-
     columns = ("perceptual_efflite0", "kid_efflite0", "l1", "correlation", "cpu_s")
-    print(f"{'':22}" + "".join(f"{name:>21}" for name in columns))
-    best = found["pix2pixHD"]["perceptual_efflite0"]
+    print(f"{'':24}" + "".join(f"{name:>21}" for name in columns))
+    found: dict[str, dict[str, float]] = {}
     passed = {"exact": exact}
-    for label, row in found.items():
-        ratio = row["perceptual_efflite0"] / best
-        verdict = "" if label == "pix2pixHD" else f"  × {ratio:.3f} (≥ {MARGIN})"
-        print(f"{label:22}" + "".join(f"{row[name]:21.4f}" for name in columns) + verdict)
+    for label, changes in runs.items():
+        found[label] = row = scores(f"pix2pixhd-{label.replace(',', '')}-{told.steps}-{told.seed}", changes, console)
+        ratio = row["perceptual_efflite0"] / found["pix2pixHD"]["perceptual_efflite0"]
+        verdict = ""
         if label != "pix2pixHD":
             passed[label] = ratio >= MARGIN
+            verdict = f"  × {ratio:.3f} (≥ {MARGIN})"
+        print(f"{label:24}" + "".join(f"{row[name]:21.4f}" for name in columns) + verdict, flush=True)
     good = all(passed.values())
     result = {"steps": told.steps, "seed": told.seed, "margin": MARGIN, "scores": found, "passed": passed}
     RUNS.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
 """UNIT beside itself with nothing shared: is there one code for both sides, and do translations fit their inputs?
 
-    python benchmarks/proofs/unit.py [--steps 600] [--seed 0]        about 5 min of one core
+    python benchmarks/proofs/unit.py [--steps 600] [--seed 0]        about 3 min of one core
 
 The recipe `unit_day2night`. Pictures of the two sides come from different longitudes; the scores are of registered
-tiles of other ones, which no run has seen, and of them only those whose night has contrast (a standard deviation above
-CONTRAST, of 0 to 1): in the dark a constant is a fine answer.
+tiles of other ones, which no run has seen, and of them only those whose night has contrast (a standard deviation of the
+luminance above CONTRAST, of 0 to 1; over the channels together the blue of an even night would count as contrast): in
+the dark a constant is a fine answer.
 
 - tie: the shared blocks are one object, and moving them changes both directions.
 - latent: the codes of a place by day and by night are nearer (L1) than by day and at another place by night, on average
@@ -12,6 +13,7 @@ CONTRAST, of 0 to 1): in the dark a constant is a fine answer.
 - truth: the correlation of night → day, and of day → night, with the truth is above that of a copy of the input.
 - the same on map → satellite, where a correlation of TRUTH is asked for, as of CycleGAN.
 
+The proof does not pass at 600 steps: both directions are learnt with land and sea swapped (docs/parts/unit.md).
 Exit code 1 if one of them fails. Results are written to runs/proofs/unit.json; runs below runs/proofs go on where they
 were stopped.
 """
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 
 from i2i import recipe
 from i2i.cost import built
+from i2i.metrics.paired import luma
 
 CONTRAST, NEARER, TRUTH = 0.06, 0.85, 0.15
 RECIPE = "unit_day2night"
@@ -72,7 +75,7 @@ def main() -> int:
         settings, product = trained(RECIPE, label, changes, options.steps, options.seed)
         a, b = held_out(settings)
         if "satellite" not in label:
-            lit = (b / 2).flatten(1).std(1) > CONTRAST
+            lit = luma(b / 2).flatten(1).std(1) > CONTRAST
             a, b = a[lit], b[lit]
         there, back = correlations(product["a2b"], a, b), correlations(product["b2a"], b, a)
         copy = correlations(lambda x: x, a, b)
