@@ -143,7 +143,7 @@ def _pictures(made: Path, model: zoo.Model, split: str) -> record.Record | None:
     if not split:
         return None
     chosen = {way: examples.choose(model, way, split, DRAWN, WORST) for way in model.product}
-    titles = {way: way.replace("2", " → ") if len(chosen) > 1 else "" for way in chosen}
+    titles = {way: way.replace("2", " to ") if len(chosen) > 1 else "" for way in chosen}
     sheets.save(sheets.sheet([(titles[way], each.random) for way, each in chosen.items()]), made / GRID)
     worst = sheets.sheet([(titles[way], each.worst) for way, each in chosen.items()], captions=True)
     sheets.save(worst, made / FAILURES)
