@@ -43,9 +43,8 @@ class Eyes(Spec):
         with (folder / GAZE).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["file", "yaw", "pitch"])
-            for name, count in self.folders.items():
-                split, side = name[:-1], name[-1]
-                shapes = drawn_shapes(count, [self.seed, *(name if split == "train" else split).encode()])
+            for name in self.folders:
+                shapes, side = self.shapes(name), name[-1]
                 rng = np.random.default_rng([self.seed, 1, *name.encode()])
                 light = (clean if side == "A" else camera)(shapes, self.size, rng)
                 for i, picture in enumerate(light):
@@ -53,6 +52,11 @@ class Eyes(Spec):
                     write(folder / name / f"{i:05}.png", pixels)
                     yaw, pitch = (float(shapes[key][i, 0, 0]) for key in ("yaw", "pitch"))
                     table.writerow([f"{name}/{i:05}.png", f"{yaw:.3f}", f"{pitch:.3f}"])
+
+    def shapes(self, name: str) -> Planes:
+        """Of the eyes in the folder of this name."""
+        split = name[:-1]
+        return drawn_shapes(self.folders[name], [self.seed, *(name if split == "train" else split).encode()])
 
 
 def drawn_shapes(n: int, seed: list[int]) -> Planes:
@@ -120,6 +124,12 @@ def camera(shapes: Planes, size: int, rng: np.random.Generator) -> np.ndarray:  
     return np.clip(picture + rng.normal(0, 0.025, picture.shape), 0, 1)
 
 
+def iris(shapes: Planes) -> tuple[np.ndarray, np.ndarray]:
+    """Where the iris' centre is: pixels to the right of a picture's middle, and below it, n 1 1 each."""
+    x = shapes["across"] + EYEBALL * np.sin(np.radians(shapes["yaw"]))
+    return x, shapes["down"] - EYEBALL * np.sin(np.radians(shapes["pitch"]))
+
+
 def _parts(shapes: Planes, size: int) -> Planes:
     """What is where: shares of each pixel that are covered, and distances in pixels of a picture of side SIZE."""
     y, x = (np.mgrid[:size, :size] + 0.5) * SIZE / size - SIZE / 2
@@ -128,8 +138,8 @@ def _parts(shapes: Planes, size: int) -> Planes:
     along = np.clip(1 - (x_eye / shapes["width"]) ** 2, 0, None)
     under_lid = y_line + shapes["upper"] * along  # below the upper lid's edge, downwards
     over_lid = shapes["lower"] * along - y_line
-    x_iris = x_eye - EYEBALL * np.sin(np.radians(shapes["yaw"]))
-    y_iris = y_eye + EYEBALL * np.sin(np.radians(shapes["pitch"]))
+    x_centre, y_centre = iris(shapes)
+    x_iris, y_iris = x - x_centre, y - y_centre
     from_iris = np.hypot(x_iris, y_iris)
     return {
         "x": x / SIZE * 2,
