@@ -13,7 +13,8 @@ Shapes: n batch, h w height and width, a b channels of the two sides, c those of
 
 Divergences and L1 are means over their tensors, as in the authors' code. What differs there: μ² without the half; the
 equation's λ0 also scales D's loss, which moves no optimum and is left out here. Their later releases are another method
-under the same name, without shared weights.
+under the same name, without shared weights. Nothing in the equation forbids a swapped mapping, land for sea:
+`generator: {alike: true}` starts both sides' own layers as equals, which is ours and not the paper's.
 """
 
 from collections.abc import Iterator

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from i2i.errors import UserError
 from i2i.nets.blocks import PADDING_MODES, Norm, Padding, Upsample, check_input, needs_bias, norm2d, upsample2x
 from i2i.nets.init import InitSpec
 from i2i.nets.resnet import ResidualBlock
@@ -111,6 +112,7 @@ class UNITSpec(InitSpec):
     blocks: int = Field(4, ge=0, le=64, description="residual blocks in an encoder, and again in a decoder")
     shared: int = Field(1, ge=0, description="of them, those that both sides have in common, next to the code")
     width: int = Field(64, ge=1)
+    alike: bool = Field(False, description="b's own layers start as copies of a's; they are free from then on")
     norm: Norm = "instance"
     padding: Padding = "reflect"
     upsample: Upsample = "transposed"
@@ -122,7 +124,14 @@ class UNITSpec(InitSpec):
         return self
 
     def build(self, a: int, b: int) -> Coders:
-        """For sides of a and b channels, with weights drawn from torch's global generator."""
+        """For sides of a and b channels, with weights drawn from torch's global generator.
+
+        Raises UserError where two sides of unlike channels shall start alike.
+        """
+        if self.alike and a != b:
+            raise UserError(
+                f"generator.alike: layers of both sides can only start alike with equal channels; got {a} and {b}"
+            )
         own, deepest = self.blocks - self.shared, 4 * self.width
         inward, outward = (
             nn.Sequential(*residual(deepest, self.shared, self.norm, self.padding)) for _ in ("encoders", "decoders")
@@ -136,6 +145,9 @@ class UNITSpec(InitSpec):
 
         coders = Coders(encoder(a), encoder(b), decoder(a), decoder(b))
         self.initialised(nn.ModuleList(coders))
+        if self.alike:
+            coders.encode_b.own.load_state_dict(coders.encode_a.own.state_dict())
+            coders.decode_b.own.load_state_dict(coders.decode_a.own.state_dict())
         return coders
 
 

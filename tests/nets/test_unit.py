@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from i2i.errors import UserError
 from i2i.nets import UNITSpec
 from i2i.nets.unit import Coders, Through
 
@@ -55,3 +56,16 @@ def test_sharing_changes_no_depth_and_a_direction_is_a_generator(shared: int) ->
 def test_more_shared_blocks_than_blocks_are_refused() -> None:
     with pytest.raises(ValidationError, match="shared: 3 of 2 blocks"):
         UNITSpec(blocks=2, shared=3)
+
+
+def test_sides_that_start_alike_are_equal_and_yet_two() -> None:
+    encode_a, encode_b, decode_a, decode_b = UNITSpec(blocks=2, shared=1, width=4, alike=True).build(3, 3)
+    for one, other in ((encode_a.own, encode_b.own), (decode_a.own, decode_b.own)):
+        for p, q in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(p, q)
+            assert p.data_ptr() != q.data_ptr()
+
+
+def test_sides_of_unlike_channels_cannot_start_alike() -> None:
+    with pytest.raises(UserError, match="equal channels; got 3 and 1"):
+        UNITSpec(alike=True).build(3, 1)
