@@ -21,15 +21,14 @@ Exit code 1 if a technique fails or a control passes. Results are written to run
 """
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import torch
+from parts import Found, proven
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,8 +51,6 @@ EAGER, MORE, RING_STEPS = 5, 2, 800  # generator moves for each of the discrimin
 GAIN, DRAWS = 0.03, 5
 SHARE, DIGIT_STEPS, LEARNT = 0.9, 600, 600
 RING = MixtureData(layout="mixture")
-
-Found = tuple[dict[str, Any], bool]
 
 
 def history() -> Found:
@@ -212,19 +209,7 @@ def main() -> int:
     parts: dict[str, Callable[[], Found]] = {
         "history": history, "minibatch": minibatch, "labels": lambda: labels(options.steps), "score": score
     }  # fmt: skip
-    told: dict[str, Any] = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
-    right = True
-    for name in options.only.split(","):
-        began = time.process_time()
-        found, passes = parts[name]()
-        right &= passes
-        seconds = round(time.process_time() - began)
-        told[name] = {"found": found, "pass": passes, "cpu_seconds": seconds}
-        print(f"{name:11}{'PASS' if passes else 'FAIL'} ({seconds} s of processor time)", flush=True)
-        OUT.parent.mkdir(parents=True, exist_ok=True)
-        OUT.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    print("PASS" if right else "FAIL")
-    return 0 if right else 1
+    return proven(parts, options.only.split(","), OUT)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,14 @@ Exit code 1 if a switch fails or a control passes. Results are written to runs/p
 """
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from parts import Found, proven
 from torch import Tensor, nn
 
 from i2i import recipe
@@ -43,8 +42,6 @@ SLOPE, MODES = 0.25, 7
 STEEP = 2.0
 HEART, FEW, STEPS = 0.7, 600, 1000
 RING = MixtureData(layout="mixture")
-
-Found = tuple[dict[str, Any], bool]
 
 
 def loss(**switches: Any) -> AdversarialLoss:
@@ -170,19 +167,7 @@ def main() -> int:
     parser.add_argument("--only", default="r1,wgan,spectral,ada")
     options = parser.parse_args()
     parts: dict[str, Callable[[], Found]] = {"r1": r1, "wgan": wgan, "spectral": spectral, "ada": ada}
-    told: dict[str, Any] = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
-    right = True
-    for name in options.only.split(","):
-        began = time.process_time()
-        found, passes = parts[name]()
-        right &= passes
-        seconds = round(time.process_time() - began)
-        told[name] = {"found": found, "pass": passes, "cpu_seconds": seconds}
-        print(f"{name:11}{'PASS' if passes else 'FAIL'} ({seconds} s of processor time)", flush=True)
-        OUT.parent.mkdir(parents=True, exist_ok=True)
-        OUT.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    print("PASS" if right else "FAIL")
-    return 0 if right else 1
+    return proven(parts, options.only.split(","), OUT)
 
 
 if __name__ == "__main__":

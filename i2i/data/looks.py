@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from i2i.data.spec import Labels, Look, Palette, Pictures, Plane, UnpairedData, depth
+from i2i.data.spec import Labels, Look, PairedData, Palette, Pictures, Plane, UnpairedData, depth
 from i2i.images import maps
 
 
@@ -39,3 +39,13 @@ def shown(pictures: torch.Tensor, looks: Sequence[Look]) -> torch.Tensor:
         colours = torch.from_numpy(palette(look)).to(own.device).to(own.dtype) / 127.5 - 1  # classes 3
         return colours[own.argmax(dim=1)].permute(0, 3, 1, 2).contiguous()
     return own[:, :3] if look >= 3 else own[:, :1].expand(-1, 3, -1, -1)
+
+
+def paired_rows(data: PairedData, a: torch.Tensor, made: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The rows of a sample grid of pairs, by title, n 3 h w each: input, conditions, what was made, truth."""
+    first = depth(data.channels.a)
+    rows = {"input": shown(a[:, :first], [data.channels.a])}
+    for condition in data.condition:
+        last = first + depth(condition.channels)
+        rows[condition.name], first = shown(a[:, first:last], [condition.channels]), last
+    return rows | {"translated": shown(made, [data.channels.b]), "truth": shown(b, [data.channels.b])}

@@ -107,7 +107,7 @@ def _chosen(path: Path, loaded: zoo.Model, direction: str | None) -> tuple[str, 
     """The direction, `sample` for a model that draws from noise, and its network."""
     way = direction or ("sample" if "generator" in loaded.product else "a2b")
     ways = {"sample" if name == "generator" else name: network for name, network in loaded.product.items()}
-    if way == "classifier" in ways:
+    if way == "classifier" and way in ways:
         raise UserError(
             f"The classifier of {path} makes no pictures and has no exported form. In Python it is "
             f"i2i.zoo.load({str(path)!r}, device).product['classifier']: pictures in [-1, 1] → the logits of classes."

@@ -18,8 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.data import PairedData
-from i2i.data.looks import shown
-from i2i.data.spec import depth
+from i2i.data.looks import paired_rows
 from i2i.engine.adversarial_loss import AdversarialLoss, AdversarialSettings
 from i2i.engine.game import Game, Player
 from i2i.engine.settings import Optimiser
@@ -100,10 +99,4 @@ class Pix2Pix(nn.Module):
     def show(self, pictures: tuple[Tensor, Tensor], product: dict[str, nn.Module]) -> dict[str, Tensor]:
         """The rows of the sample grid, by title: n 3 h w each."""
         a, b = pictures
-        first = depth(self.data.channels.a)
-        rows = {"input": shown(a[:, :first], [self.data.channels.a])}
-        for condition in self.data.condition:
-            last = first + depth(condition.channels)
-            rows[condition.name], first = shown(a[:, first:last], [condition.channels]), last
-        answer = [self.data.channels.b]
-        return rows | {"translated": shown(product["a2b"](a), answer), "truth": shown(b, answer)}
+        return paired_rows(self.data, a, product["a2b"](a), b)
