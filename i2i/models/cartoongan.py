@@ -1,8 +1,8 @@
 """CartoonGAN: photographs → cartoons, without pairs (Chen, Lai and Liu, CVPR 2018).
 
-    (G*, D*) = arg min_G max_D  L_adv(G, D) + ω L_con(G, D)                                    (equation 2)
-    L_adv = E_c log D(c) + E_e log(1 - D(e)) + E_p log(1 - D(G(p)))                            (equation 3)
-    L_con = E ‖F(G(p)) - F(p)‖₁                                                                (equation 4)
+    (G*, D*) = arg min_G max_D  L_adv(G, D) + ω L_con(G, D)                                   (section 3.2)
+    L_adv = E_c log D(c) + E_e log(1 - D(e)) + E_p log(1 - D(G(p)))                         (section 3.2.1)
+    L_con = E ‖F(G(p)) - F(p)‖₁                                                             (section 3.2.2)
 
 p are photographs (side a), c cartoons (side b), and e the same cartoons with blurred edges: a generator that has the
 colours of a cartoon without its clear edges does not pass. F are features of a network that knows photographs, so that
@@ -46,7 +46,7 @@ class Weights(Spec):
 
 
 class Blur(Spec):
-    """How the edges of cartoons are blurred (section 3.1.2). The defaults are the authors', for pictures of 256 px."""
+    """How the edges of cartoons are blurred (section 3.2.1). The defaults are the authors', for pictures of 256 px."""
 
     low: float = Field(100.0, gt=0, description="Canny's thresholds, of 8-bit Sobel gradients")
     high: float = 200.0
@@ -137,7 +137,7 @@ class CartoonGAN(nn.Module):
             )
 
     def kept(self, fake: Tensor, photos: Tensor) -> Tensor:
-        """L_con (equation 4), with gradients to `fake`."""
+        """L_con, with gradients to `fake`."""
         see: Callable[[Tensor], Tensor] = content(self.content, photos.device)
         with torch.no_grad():
             wanted = see(photos)

@@ -3,8 +3,8 @@
     L = L_GAN(G, D_B) + L_GAN(F, D_A) + λ E|F(G(a)) - a|₁ + λ E|G(F(b)) - b|₁        (equation 3)
 
 with least squares in place of the logarithm (section 4) and the identity term of section 5.2: the paper uses it for
-paintings, its code for everything (λ/2). Without it nothing forbids an inverted mapping, since a cycle through two
-wrong translations is still closed.
+paintings and flowers, its code for everything (λ/2). Without it nothing forbids an inverted mapping, since a cycle
+through two wrong translations is still closed.
 Shapes: n batch, h w height and width, a b channels of the two sides; pictures are in [-1, 1].
 """
 

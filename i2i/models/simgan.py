@@ -1,6 +1,6 @@
 """SimGAN: a simulator's pictures are made real and keep what is known of them (Shrivastava et al. 2017, 1612.07828).
 
-    L_R = -E_x log(1 - D(R(x))) + λ |ψ(R(x)) - ψ(x)|₁                            (equations 4 and 5, ψ the identity)
+    L_R = -E_x log(1 - D(R(x))) + λ |ψ(R(x)) - ψ(x)|₁                                   (equation 4, ψ the identity)
     L_D = -E_x log D(R(x)) - E_y log(1 - D(y))                       D the probability of being refined (equation 2)
 
 Algorithm 1: R is moved K_g times, then D K_d times, each time on a new batch. Before, R alone learns to leave pictures

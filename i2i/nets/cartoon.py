@@ -87,7 +87,7 @@ class CartoonGeneratorSpec(InitSpec):
 class CartoonDiscriminator(nn.Module):
     """k3n32s1, k3n64s2, k3n128s1, k3n128s2, k3n256s1, k3n256s1, k3n1s1: logits for patches of 37×37, for width 32.
 
-    Whether an edge is clear is a local question, so few layers do (section 3.1.2). Norms follow the third, fifth and
+    Whether an edge is clear is a local question, so few layers do (section 3.1). Norms follow the third, fifth and
     sixth convolution, LeakyReLU 0.2 all but the last. `forward` raises ValueError for a wrong channel count or a
     picture smaller than `minimum`.
     """

@@ -1,4 +1,4 @@
-"""SimGAN's networks (Shrivastava et al. 2017, sections 3.1.1 and 2.2): a refiner that never leaves the pixel grid, and
+"""SimGAN's networks (Shrivastava et al. 2017, sections 3.1 and 2.2): a refiner that never leaves the pixel grid, and
 a discriminator of small patches.
 
 Shapes: n pictures, i input and o output channels, h w picture size, c trunk channels = width.
@@ -71,7 +71,7 @@ class RefinerSpec(InitSpec):
 
 
 class LocalDiscriminator(nn.Module):
-    """Picture → a map of logits, one for each 23×23 patch, 4 pixels apart: section 3.1.1's layers of 96, 64, 32, 32, 2.
+    """Picture → a map of logits, one for each 23×23 patch, 4 pixels apart: section 3.1's layers of 96, 64, 32, 32, 2.
 
     The paper's two last maps are turned into probabilities by a softmax; here they are one logit, their difference,
     which is the same function. `width` 96 is the paper's. It raises ValueError for another number of channels.

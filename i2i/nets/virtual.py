@@ -1,4 +1,4 @@
-"""Virtual batch normalisation (Salimans et al. 2016, section 3.4): statistics of a fixed reference batch and oneself.
+"""Virtual batch normalisation (Salimans et al. 2016, section 3.5): statistics of a fixed reference batch and oneself.
 
 With batch norm a sample depends on the others that happen to be drawn with it. Here a generator runs on B samples
 chosen once, and each new one is normalised by their mean and mean square together with its own, at weights B : 1.
