@@ -48,7 +48,7 @@ RUNS_OF: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def by_hand() -> float:
-    """How far PatchNCE is from equation 1, for two places at angles that are known."""
+    """How far PatchNCE is from its definition, for two places at angles that are known."""
     key = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     query = torch.tensor([[[1.0, 0.0], [0.75**0.5, 0.5]]])
     own = (1.0, 0.5), (0.0, 0.75**0.5)  # q·k₊ and q·k₋ of the two

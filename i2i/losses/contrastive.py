@@ -11,7 +11,7 @@ from torch import Tensor
 def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:  # n k u both
     """The cross-entropy of finding, among the k keys of its picture, the one at a query's own place: a scalar, float32.
 
-    Park et al. 2020, equations 1 and 3, as the mean over places and pictures: -log of exp(q·k₊ / τ) over the sum of
+    PatchNCE (Park et al. 2020, section 3) as the mean over places and pictures: -log of exp(q·k₊ / τ) over the sum of
     that and of exp(q·k₋ / τ) for the k - 1 other places. log k where all places look alike, 0 at best.
     Keys are constants: the output is drawn to its input, and nothing is gained by moving the input. Raises ValueError
     where shapes differ.

@@ -1,6 +1,6 @@
 """DiffAugment: the discriminator sees real and fake pictures through the same differentiable augmentations.
 
-Zhao et al. 2020 (arXiv 2006.10738), equations 4 to 6: T is applied to both sides of the game and in both players'
+Zhao et al. 2020 (arXiv 2006.10738), section 3.2: T is applied to both sides of the game and in both players'
 turns, and the generator's gradient passes through it. So D cannot learn a small training set by heart, and yet G does
 not learn the augmentations, as it would if only the real pictures had them.
 

@@ -1,7 +1,7 @@
 """The Domain Transfer Network's three verdicts: what a picture is made from, or that nobody made it.
 
-Taigman et al. 2016 (arXiv 1611.02200), equations 3 and 4: D tells pictures made from the source, pictures made from the
-target, and the target's own apart, and G wants all that it makes to be taken for the last.
+Taigman et al. 2016 (arXiv 1611.02200), L_D and L_GANG of section 4: D tells pictures made from the source, pictures
+made from the target, and the target's own apart, and G wants all that it makes to be taken for the last.
 
 Shapes: n pictures, p q places that are judged; the three logits are the channels.
 """

@@ -10,7 +10,7 @@ TINY = 1e-8  # below the square of half a step of 8 bits: the root has no slope 
 
 def total_variation(x: Tensor) -> Tensor:  # n c h w
     """Mean over pixels of the length of the gradient, √((x[i, j+1] - x[i, j])² + (x[i+1, j] - x[i, j])²), but for the
-    last row and column. Scalar, in float32. The exponent B/2 of Taigman et al. 2016, equation 7, with B = 1.
+    last row and column. Scalar, in float32. L_TV of Taigman et al. 2016, section 4, with B = 1.
 
     Raises ValueError for a picture of a single row or column.
     """

@@ -1,15 +1,15 @@
 """CUT and FastCUT: one-sided translation without pairs (Park et al. 2020, arXiv 2007.15651).
 
-    L = L_GAN(G, D, X, Y) + λ_X L_PatchNCE(G, H, X) + λ_Y L_PatchNCE(G, H, Y)        (equation 5)
+    L = L_GAN(G, D, X, Y) + λ_X L_PatchNCE(G, H, X) + λ_Y L_PatchNCE(G, H, Y)         (section 3)
 
 A patch of the output shall be recognised, among the other patches of its picture, as the one at the same place of the
-input (equation 4): by the features of G's own encoder, seen through heads H that are trained with G and dropped
+input (L_PatchNCE): by the features of G's own encoder, seen through heads H that are trained with G and dropped
 afterwards. So there is one generator, no way back and no cycle. The third term asks the same of a picture that is
 already in Y and keeps G from changing what needs no change. CUT is λ_X = λ_Y = 1; FastCUT is λ_X = 10, λ_Y = 0 and
 `flip_equivariance`: the pictures of X are mirrored at random, and the features of the answer mirrored back.
 Shapes: n batch, h w height and width, c channels of both sides; pictures are in [-1, 1].
 
-The sums over layers and places of equation 4 are means, as in the authors' code: λ 1 beside a sum of 1280 terms would
+The sums of L_PatchNCE over layers and places are means, as in the authors' code: λ 1 beside a sum of 1280 terms would
 leave nothing of L_GAN. Their code differs from the paper in λ_X = λ_Y = 1/2 where both terms are on; here the weights
 are the paper's. Like their code, all pictures of a batch are asked at the same random places, and compared with places
 of the same picture only. Their initial weights are Xavier's times 0.02, ours N(0, 0.02²).
@@ -123,7 +123,7 @@ class CUT(nn.Module):
             turn.minimise(**losses)
 
     def patch_nce(self, output: Tensor, input: Tensor, turned: Tensor | None) -> Tensor:
-        """L_PatchNCE of equation 4: output n c h w, mirrored where `turned` (n) is, beside the input that it is of."""
+        """L_PatchNCE: output n c h w, mirrored where `turned` (n) is, beside the input that it is of."""
         seen = [mirrored(each, turned) for each in stations(self.generator, output, self.layers)]
         places = [torch.randperm(each[0, 0].numel())[: self.patches].to(each.device) for each in seen]
         query = self.head(seen, places)

@@ -2,9 +2,9 @@
 f sees the same in.
 
     G = g ∘ f                                                                       with f trained on S, then fixed
-    L_D = -E_s log D₁(G(s)) - E_t log D₂(G(t)) - E_t log D₃(t)                                         (equation 3)
-    L_GANG = -E_s log D₃(G(s)) - E_t log D₃(G(t))                                                      (equation 4)
-    L_CONST = E_s d(f(s), f(G(s)))      L_TID = E_t d₂(t, G(t))                                  (equations 5 and 6)
+    L_D = -E_s log D₁(G(s)) - E_t log D₂(G(t)) - E_t log D₃(t)
+    L_GANG = -E_s log D₃(G(s)) - E_t log D₃(G(t))
+    L_CONST = E_s d(f(s), f(G(s)))      L_TID = E_t d₂(t, G(t))
     L_G = L_GANG + α L_CONST + β L_TID + γ L_TV                                                        (section 4)
 
 d and d₂ are mean squares, as the paper has them for digits; L_TV is of all that is made. The known reimplementation

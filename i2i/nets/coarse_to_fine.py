@@ -1,4 +1,4 @@
-"""The coarse-to-fine generator of pix2pixHD (Wang et al. 2018, section 3.2 and appendix A).
+"""The coarse-to-fine generator of pix2pixHD (Wang et al. 2018, section 3.2 and the appendix).
 
 A global generator G1 works at half the size. The local enhancer G2 works at the whole size with a few blocks: what its
 front has seen and the last features of G1 are added, and its back makes the picture of the sum.

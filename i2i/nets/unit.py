@@ -1,6 +1,6 @@
 """The coders of UNIT: an encoder and a decoder for each of two sides, with the layers at the code in common.
 
-Liu et al. 2017 (arXiv 1703.00848), section 3 and appendix A. The deepest layers know what is in a picture, so it is
+Liu et al. 2017 (arXiv 1703.00848), section 3 and the appendix. The deepest layers know what is in a picture, so it is
 those that both sides share: the last residual blocks of the encoders and the first ones of the decoders. They are the
 same module, and what one side teaches them the other side has learnt.
 Shapes: n pictures, i input and o output channels, h w picture size, c channels of the code = 4 × width.

@@ -191,7 +191,7 @@ class CUT:
         self.rule = rule("least-squares")
 
     def nce(self, a: Tensor, fake: Tensor) -> Tensor:
-        """Equation 3: cross-entropy of finding, among 32 places of the input, the one a place of the output is at."""
+        """L_PatchNCE: cross-entropy of finding, among 32 places of the input, the one a place of the output is at."""
         places = torch.randperm(a.shape[2] * a.shape[3])[:32]
         query, key = (F.normalize(self.head(self.encode(x).flatten(2)[:, :, places].mT), dim=2) for x in (fake, a))
         logits = query @ key.detach().mT / self.TEMPERATURE  # n 32 32

@@ -13,7 +13,7 @@ def unit(*shape: int) -> torch.Tensor:
     return F.normalize(torch.randn(*shape), dim=-1)
 
 
-def test_it_is_the_cross_entropy_of_equation_1_by_hand() -> None:
+def test_it_is_the_cross_entropy_by_hand() -> None:
     """q1 is its own key; q2 lies at 60° from its own and at 30° from the other."""
     key = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     query = torch.tensor([[[1.0, 0.0], [0.75**0.5, 0.5]]])

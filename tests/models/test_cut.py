@@ -65,7 +65,7 @@ def convolved(net: nn.Module, x: Tensor) -> list[Tensor]:
 
 
 def contrasted(model: nn.Module, output: Tensor, source: Tensor, patches: int, turned: Tensor | None) -> Tensor:
-    """Equation 4, a place, a layer and a picture at a time."""
+    """L_PatchNCE, a place, a layer and a picture at a time."""
     outs, ins = convolved(model.generator, output), convolved(model.generator, source)
     if turned is not None:
         outs = [torch.stack([y.flip(2) if t else y for y, t in zip(seen, turned, strict=True)]) for seen in outs]
@@ -219,7 +219,7 @@ def test_what_does_not_fit_is_refused_in_words(changes: dict[str, Any], words: s
 
 
 def test_shipped_recipes_are_cut_and_fastcut() -> None:
-    """Park et al. 2020, section 4.1 and appendix C."""
+    """Park et al. 2020, section 4.1 and the appendix."""
     cut: Any = recipe.load("cut_map2satellite")
     assert (cut.weights.nce, cut.weights.identity, cut.flip_equivariance, cut.temperature) == (1, 1, False, 0.07)
     fast: Any = recipe.load("fastcut_map2satellite")

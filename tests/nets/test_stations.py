@@ -59,7 +59,7 @@ def test_recomputation_changes_neither_features_nor_gradients(net: nn.Module) ->
 
 
 def test_the_usual_stations_see_the_patches_of_the_paper() -> None:
-    """Receptive fields of 1, 9, 15, 35 and 99 pixels (Park et al. 2020, appendix C), with blur and without norms."""
+    """Receptive fields of 1, 9, 15, 35 and 99 pixels (Park et al. 2020, the appendix), with blur and without norms."""
     assert usual(9) == (0, 2, 3, 4, 8)
     assert [usual(blocks) for blocks in (0, 1, 2, 4)] == [(0, 2, 3), (0, 2, 3, 4), (0, 2, 3, 4), (0, 2, 3, 4, 5)]
     net = ResnetSpec(blocks=5, width=1, norm="none", downsample="blur", padding="zero").build(1, 1)
