@@ -40,9 +40,15 @@ function along(pixels, rows, length, inner, wanted) {
   return made;
 }
 
-// height width channels → the wanted [height, width] and as many channels, uint8
+// height width channels → the wanted [height, width] and as many channels, uint8. For one shape in two sizes: where one
+// side grows while the other shrinks, Pillow may take them in the other order.
 function resized(pixels, [height, width], wanted) {
   const channels = pixels.length / (height * width);
+  if (height > 2 * width && height > wanted[0]) {
+    // Pillow makes a tall picture less high first; the bytes between the two passes are rounded, so the order is seen.
+    const low = along(pixels, 1, height, width * channels, wanted[0]);
+    return new Uint8Array(along(low, wanted[0], width, channels, wanted[1]).buffer);
+  }
   const wide = along(pixels, height, width, channels, wanted[1]);
   return new Uint8Array(along(wide, 1, height, wanted[1] * channels, wanted[0]).buffer);
 }

@@ -482,18 +482,17 @@ def test_a_larger_picture_is_worked_on_at_the_scale_of_the_training_and_download
             page.click("#download")
         made = images.read(download.value.path())
         assert apart(made, pixels(page, "output")) == 0
-        grey = tmp_path / path.name  # i2i translate gives the picture back with as many channels as the model makes
-        [told] = translate([path], model, grey)
+        target = tmp_path / path.name  # i2i translate gives the picture back with as many channels as the model makes
+        [told] = translate([path], model, target)
         assert told.target, told.error
-        # Two pixels of the model that are one step off, where the resampling overshoots, can be two in the enlarged one
-        assert apart(made, np.broadcast_to(images.read(told.target), made.shape)) <= (2 if worked else 1)
+        assert apart(made, np.broadcast_to(images.read(told.target), made.shape)) <= 1
 
 
 def test_the_browser_resizes_to_the_bit_as_python(page: "Page", noise: Callable[..., np.ndarray]) -> None:
     script = (shared("export") / "web" / "resize.js").read_text("utf-8")
     resize = f"([pixels, from, to]) => {{ {script}\n return [...resized(new Uint8Array(pixels), from, to)]; }}"
-    for size, wanted in (((64, 85), (384, 512)), ((384, 512), (64, 85)), ((9, 7), (7, 9)), ((1, 50), (20, 3)),
-                         ((5, 5), (5, 5)), ((100, 3), (1, 1))):  # fmt: skip
+    for size, wanted in (((16, 21), (96, 128)), ((96, 128), (16, 21)), ((300, 60), (30, 6)), ((30, 6), (300, 60)),
+                         ((60, 300), (6, 30)), ((5, 5), (5, 5)), ((201, 130), (31, 20))):  # fmt: skip
         for channels in (1, 3):
             given = np.where(noise(5, *size, channels) > 127, 255, 0).astype(np.uint8)  # edges make it overshoot
             made = page.evaluate(resize, [given.reshape(-1).tolist(), size, wanted])
