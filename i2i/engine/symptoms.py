@@ -238,8 +238,8 @@ def peaks(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def learning(lines: Sequence[Line], makers: Collection[str], tick: Tick) -> bool:
-    """Whether the pictures can be judged at this step: all of `makers`, the players that move a part of what makes them,
-    began at least WARM steps ago, and one of them moves in this phase. Without `makers`: always.
+    """Whether the pictures can be judged at this step: all of `makers`, the players that move a part of what makes
+    them, began at least WARM steps ago, and one of them moves in this phase. Without `makers`: always.
 
     A translator whose encoder alone was trained so far (DTN) shows every fault; one that waits while its opponent is
     prepared (SimGAN) cannot mend any. The losses in the log's lines tell who has moved, also before a run was resumed.
