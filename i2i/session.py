@@ -205,6 +205,7 @@ class Session:
             done=self.done,
             every=settings.sample_every,
             rule=getattr(settings, "loss", None),
+            makers=self._makers(),
             validation=scores,
             criterion=chosen_by,
             console=self.console,
@@ -218,6 +219,11 @@ class Session:
             self.unlogged = dict(log.sums), dict(log.counts)
 
         return [log, remember, samples, score, doctor, bar]
+
+    def _makers(self) -> list[str]:
+        """The players that move a part of the product."""
+        parts = {id(p) for net in self.model.product().values() for p in net.parameters()}
+        return [name for name, player in self.game.players.items() if parts & {id(p) for p in player.parameters()}]
 
     def save(self) -> None:
         """The model as it is now, and the state to go on from. All ranks must call it."""

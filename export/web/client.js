@@ -41,8 +41,9 @@ const engine = {
     return this.facts;
   },
 
-  run(pixels, height, width) {
-    return this.ask("run", { pixels, height, width }, [pixels.buffer]);
+  // work: [height, width] that the model works at
+  run(work, pixels, height, width) {
+    return this.ask("run", { work, pixels, height, width }, [pixels.buffer]);
   },
 
   get running() {

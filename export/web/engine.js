@@ -20,6 +20,12 @@ async function translate(pixels, height, width) {
   return { pixels: new Uint8Array(data), height: dims[1], width: dims[2], ms: performance.now() - began };
 }
 
+// A picture of [height, width] is brought to the size to work at, and the answer back to its own.
+async function translateAt(work, pixels, height, width) {
+  const made = await translate(resized(pixels, [height, width], work), ...work);
+  return { ...made, pixels: resized(made.pixels, work, [height, width]), height, width };
+}
+
 // The page brings one small picture with the translation that Python made of it: the largest difference, 0 to 255.
 async function selfCheck({ input, output, height, width }) {
   let made = await translate(input, height, width);
@@ -63,14 +69,14 @@ const calls = {
     throw new Error(notes.at(-1));
   },
 
-  async run({ pixels, height, width }) {
-    if (backend !== "webgpu") return { ...(await translate(pixels, height, width)), backend };
+  async run({ work, pixels, height, width }) {
+    if (backend !== "webgpu") return { ...(await translateAt(work, pixels, height, width)), backend };
     try {
-      return { ...(await translate(pixels, height, width)), backend };
+      return { ...(await translateAt(work, pixels, height, width)), backend };
     } catch (error) {
       // A graphics card has less memory than the processor, and can be taken away.
       await open("wasm");
-      return { ...(await translate(pixels, height, width)), backend, note: `WebGPU failed: ${words(error)}` };
+      return { ...(await translateAt(work, pixels, height, width)), backend, note: `WebGPU failed: ${words(error)}` };
     }
   },
 };

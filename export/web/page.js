@@ -9,13 +9,11 @@ let parts; // a promise of what the engine is made of; kept, so that starting it
 async function take(blob, called) {
   try {
     const bitmap = await decode(blob);
-    const wanted = atScale(bitmap.width, bitmap.height);
-    const [width, height] = within(...wanted, limit());
-    const large = width * height < wanted[0] * wanted[1];
+    const [width, height] = fitting(bitmap);
+    const large = width * height < bitmap.width * bitmap.height;
     if (large && !(await agreed(bitmap, width, height))) return say("Nothing was changed.");
     name = called.replace(/\.[^.]*$/, "") || "picture";
-    const why = large ? "" : ", the scale of the training";
-    say(width < bitmap.width ? `Scaled down to ${width} × ${height}${why}.` : "");
+    say(large ? `Scaled down to ${width} × ${height}.` : "");
     pad.show(onWhite(bitmap, width, height));
   } catch (error) {
     say(error.message, true);
@@ -25,8 +23,8 @@ async function take(blob, called) {
 // Asks whether a picture that is too large may be made smaller.
 function agreed(bitmap, width, height) {
   byId("large-text").textContent =
-    `It has ${bitmap.width} × ${bitmap.height} pixels, and this model can translate about ` +
-    `${(limit() / 1e6).toFixed(1)} million at once here. Scaled down it would have ${width} × ${height}.`;
+    `It has ${bitmap.width} × ${bitmap.height} pixels, which is more than this model can translate at once here. ` +
+    `Scaled down it would have ${width} × ${height}.`;
   const dialog = byId("large");
   dialog.returnValue = "no";
   dialog.showModal();
@@ -96,8 +94,7 @@ function ready(facts) {
         "What you see may be wrong; try another choice of what it runs on, or another browser.",
     );
   if (first) byId("live").checked = pace * config.crop ** 2 < 700;
-  const quick = pace * input.width * input.height < 3000;
-  if (again || (first && quick && !isBlank(input))) translate(); // the first example, without being asked
+  if (again || (first && quick() && !isBlank(input))) translate(); // the first example, without being asked
 }
 
 async function translate() {
@@ -112,10 +109,14 @@ async function translate() {
   }, 1000);
   document.body.classList.add("busy");
   try {
-    const result = await engine.run(toModel(input), height, width);
+    const work = atScale(input);
+    const result = await engine.run(work, toModel(input), height, width);
     if (empty || !isBlank(input)) answered(result); // else it was cleared meanwhile
-    if (width * height >= 2 ** 12) pace = result.ms / (width * height); // a small one tells of the start alone
-    say([`${width} × ${height} in ${duration(result.ms)}`, NAMES[result.backend], result.note].filter(Boolean).join(" · "));
+    const worked = work[0] * work[1];
+    if (worked >= 2 ** 12) pace = result.ms / worked; // a small one tells of the start alone
+    const at = worked === width * height ? "" : `worked at ${work[1]} × ${work[0]}, the scale of the training`;
+    const took = `${width} × ${height} in ${duration(performance.now() - began)}`;
+    say([took, NAMES[result.backend], at, result.note].filter(Boolean).join(" · "));
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled.");
     else failed(error, width, height);

@@ -67,17 +67,33 @@ function faithful() {
   return context.getImageData(0, 0, 16, 16).data.every((value, i) => value === image.data[i]);
 }
 
+const SHOWN = 2 ** 25; // pixels of a canvas: browsers end there or not much later
+
 // How many pixels fit in memory at once, at the activations that one pixel needs.
 function limit() {
   const budget = (navigator.deviceMemory ?? 4) >= 4 ? 1.5e9 : 6e8; // WebAssembly ends at 4 GB, a phone's tab before
-  return Math.min(2 ** 25, Math.floor(budget / config.memory));
+  return Math.min(SHOWN, Math.floor(budget / config.memory));
 }
 
-// The scale of the training, for what is much larger: as `i2i translate` does.
-function atScale(width, height) {
+// [height, width] to work at: for what is much larger than the training's pictures their scale, as `i2i translate` has it.
+function atScale({ width, height }) {
   const { side, above } = config.scale ?? {};
-  if (!side || Math.min(width, height) <= above) return [width, height];
-  return [width, height].map((each) => Math.max(side, Math.round((each * side) / Math.min(width, height))));
+  const shorter = Math.min(width, height);
+  if (!side || shorter <= above) return [height, width];
+  return [height, width].map((each) => Math.max(side, evenly(each * (side / shorter))));
+}
+
+// Halves to the even number, as Python rounds.
+function evenly(value) {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
+}
+
+// Width and height in which a picture is shown: its own, unless it is more than a canvas or the model can take.
+function fitting(bitmap) {
+  const [height, width] = atScale(bitmap);
+  const works = width * height <= limit();
+  return works ? within(bitmap.width, bitmap.height, SHOWN) : within(width, height, limit());
 }
 
 function within(width, height, most) {

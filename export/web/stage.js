@@ -5,13 +5,19 @@ const [input, output] = [byId("input"), byId("output")];
 const NAMES = { webgpu: "WebGPU on the graphics card", wasm: "WASM on the processor" };
 
 let again = false; // something has changed during a translation, or before the model was there
-let pace = Infinity; // milliseconds a pixel, from the last translation
+let pace = Infinity; // milliseconds a pixel that the model works on, from the last translation
 
 const tool = () => ({
   colour: pressed("eraser") ? "white" : config.inputs === 1 ? "black" : byId("colour").value,
   width: Number(byId("width").value),
 });
 const pad = drawing(input, tool, pictureChanged);
+
+// Whether a translation is soon done.
+function quick() {
+  const [height, width] = atScale(input);
+  return pace * height * width < 3000;
+}
 
 function pressed(id) {
   return byId(id).getAttribute("aria-pressed") === "true";
@@ -70,7 +76,7 @@ function pictureChanged() {
   byId("empty").hidden = !empty;
   if (output.hidden) fit(output);
   if (empty) unanswered();
-  else if (byId("live").checked && pace * input.width * input.height < 3000) translate();
+  else if (byId("live").checked && quick()) translate();
 }
 
 function answered(result) {

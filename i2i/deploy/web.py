@@ -28,6 +28,7 @@ from i2i.paths import shared
 from i2i.runtime import scale
 from i2i.runtime.model import Exported
 
+ENGINE = ("resize.js", "engine.js")  # what the worker runs
 SCRIPTS = ("assets.js", "client.js", "picture.js", "drawing.js", "stage.js", "page.js")  # one script, in this order
 JS, WASM = "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"
 NOTICES = "ThirdPartyNotices.txt"
@@ -187,7 +188,7 @@ def _asset(path: str, content: bytes) -> dict[str, Any]:
 def _page(config: Mapping[str, Any], inside: Mapping[str, bytes]) -> str:
     """index.html, filled in. `inside`: what is embedded, by name."""
     source = shared("export") / "web"
-    texts = {name: (source / name).read_text("utf-8") for name in ("index.html", "page.css", "engine.js", *SCRIPTS)}
+    texts = {name: (source / name).read_text("utf-8") for name in ("index.html", "page.css", *ENGINE, *SCRIPTS)}
     embedded = (
         f'<script type="application/octet-stream" id="asset-{name}">{_base64(_gzip(content))}</script>\n'
         for name, content in inside.items()
@@ -199,7 +200,7 @@ def _page(config: Mapping[str, Any], inside: Mapping[str, bytes]) -> str:
         licence=html.escape((source / "ort" / "LICENSE").read_text("utf-8")),
         # '<' would let a title such as '</script>' end the element early
         config=json.dumps(config, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        engine=texts["engine.js"],
+        engine="\n".join(texts[name] for name in ENGINE),
         assets="".join(embedded),
         script="\n".join(texts[name] for name in SCRIPTS),
     )

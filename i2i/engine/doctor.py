@@ -1,6 +1,6 @@
 """The training doctor: it looks for symptoms while a run trains, and says what is wrong and what to change."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from i2i.engine.loop import Tick
 from i2i.engine.monitor import ALARMS, Lines, Log
-from i2i.engine.symptoms import PICTURES, WARM, Alarm, View, data_bound, saturation, stalled
+from i2i.engine.symptoms import PICTURES, WARM, Alarm, View, data_bound, learning, saturation, stalled
 
 
 class Doctor:
@@ -28,13 +28,16 @@ class Doctor:
         done: int,
         every: int,
         rule: str | None = None,
+        makers: Collection[str] = (),
         validation: Lines | None = None,
         criterion: tuple[str, bool] | None = None,
         console: Console | None = None,
     ) -> None:
         """`views` is called when sample grids are due, each `every` steps. `rule`: the adversarial rule, if there is
-        one. `criterion`: the validation score that counts, and whether larger is better."""
+        one. `makers`: the players that make the pictures, see `symptoms.learning`; () for pictures that are judged at
+        any time. `criterion`: the validation score that counts, and whether larger is better."""
         self.log, self.views, self.every, self.rule, self.console = log, views, every, rule, console
+        self.makers = makers
         self.validation, self.criterion = validation, criterion
         self.alarms = Lines(run / ALARMS, done)
 
@@ -46,7 +49,7 @@ class Doctor:
         scores = self.validation.lines if self.validation else []
         if self.criterion and scores and scores[-1]["step"] == tick.step:
             self._judge(tick.step, "stalled", stalled(scores, self.criterion, tick.rate))
-        if tick.due(self.every) and tick.step >= WARM:
+        if tick.due(self.every) and tick.step >= WARM and learning(lines, self.makers, tick):
             for view in (view for view in self.views() if view.output.ndim == 4):  # points have no such faults
                 for name, check in PICTURES.items():
                     self._judge(tick.step, f"{view.name}/{name}", check(view))

@@ -6,13 +6,14 @@ Shapes: n pictures, c channels, h w height and width; pictures are in [-1, 1].
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
 import torch
 from torch import Tensor
 
+from i2i.engine.loop import Tick
 from i2i.engine.monitor import Line
 from i2i.metrics import correlation
 
@@ -234,6 +235,28 @@ def peaks(pictures: Tensor) -> tuple[Tensor, Tensor]:
         both = 1 if y != 1 and x != 1 else 2  # a wave of period 4 has a second bin at its negative frequency
         levels.append(127.5 * ((at - around).clamp_min(0) * both).sqrt() / hann.sum())
     return torch.stack(ratios), torch.stack(levels)
+
+
+def learning(lines: Sequence[Line], makers: Collection[str], tick: Tick) -> bool:
+    """Whether the pictures can be judged at this step: all of `makers`, the players that move a part of what makes
+    them, began at least WARM steps ago, and one of them moves in this phase. Without `makers`: always.
+
+    A translator whose encoder alone was trained so far (DTN) shows every fault; one that waits while its opponent is
+    prepared (SimGAN) cannot mend any. The losses in the log's lines tell who has moved, also before a run was resumed.
+    """
+    if not makers:
+        return True
+    first: dict[str, int] = {}  # maker → the step before which it did not move
+    moves, before, last = False, 0, ""
+    for place, line in enumerate(lines):
+        movers = {name.partition("/")[0] for name in line["losses"]} & set(makers)
+        for name in movers:
+            first.setdefault(name, before)
+        # A line that spans two phases tells of the players of both.
+        whole = place == 0 or line["phase"] == last
+        moves |= bool(movers) and whole and line["phase"] == tick.phase
+        before, last = line["step"], line["phase"]
+    return moves and set(makers) <= first.keys() and tick.step - max(first.values()) >= WARM
 
 
 def window(lines: Sequence[Line]) -> Sequence[Line]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torchvision.datasets
 from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
 
 from i2i.data import Card, Data, card, describe, fixed, names, open_split, root, rows
 from i2i.data.sets.catalogue import as_json, recipes, table
@@ -160,7 +161,20 @@ def test_a_recipe_that_names_a_set_is_known_to_it() -> None:
     assert recipes("facades") == ["pix2pix_facades"]
     named = set(re.findall(r"dataset: (\w+)", "".join(path.read_text() for path in shared("recipes").glob("*.yaml"))))
     assert named <= set(names())
-    assert {name for name in names() if recipes(name)} == named
+    assert {name for name in names() if recipes(name)} == named | {name for name in names() if card(name).recipes}
+
+
+@pytest.mark.parametrize("name", [name for name in names() if (kept := card(name).archive) and not kept.files])
+def test_a_set_that_is_brought_names_a_recipe_that_takes_it(name: str) -> None:
+    assert recipes(name)
+    assert f"recipes:     {', '.join(recipes(name))}" in describe(card(name))
+
+
+@pytest.mark.parametrize(("name", "recipe"), [(name, each) for name in names() for each in card(name).recipes])
+def test_a_recipe_that_a_card_tells_ships_and_takes_a_folder(name: str, recipe: str) -> None:
+    tree = YAML(typ="safe").load((shared("recipes") / f"{recipe}.yaml").read_text("utf-8"))
+    assert tree["data"]["root"]
+    assert "dataset" not in tree["data"]
 
 
 @pytest.mark.parametrize("name", names())

@@ -18,6 +18,8 @@ from i2i.deploy.web import web
 from i2i.errors import UserError
 from i2i.paths import shared
 from i2i.runtime.model import Exported
+from i2i.runtime.scale import resized
+from i2i.translation import translate
 
 from .browser import FLAGS, PATIENCE, WEBGPU, chromium, executable, pixels, ready, says, served, tiny
 
@@ -461,17 +463,40 @@ def test_a_picture_too_large_is_scaled_down_only_if_wanted(
     assert abs(height / width - 201 / 130) < 0.05
 
 
-def test_a_larger_picture_is_brought_to_the_scale_of_the_training(
-    context: "BrowserContext", folder: Path, picture: Callable[..., Path]
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_larger_picture_is_worked_on_at_the_scale_of_the_training_and_downloaded_in_its_own(
+    channels: int, context: "BrowserContext", folder: Path, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
-    model = tiny(folder / "scaled.onnx", recipe='{"data": {"load": 20, "crop": 16}}')
+    model = tiny(folder / f"scaled{channels}.onnx", channels, channels, recipe='{"data": {"load": 20, "crop": 16}}')
     page = context.new_page()
-    page.goto(web(model, folder / "scaled.html", title="Scaled").as_uri())
+    page.goto(web(model, folder / f"scaled{channels}.html", title="Scaled").as_uri())
     ready(page)
-    for given, shown in (((40, 60), (20, 30, 3)), ((30, 45), (30, 45, 3))):  # 30 is hardly larger than 20
-        give(page, picture(*given))
-        assert pixels(page, "input").shape == shown
-        assert pixels(page, "output").shape == shown
+    # 30 is hardly larger than 20; 61 is brought to 30.5, and 63 to 31.5, which is rounded to the even number
+    for given, worked in (((30, 45), ""), ((40, 61), "30 × 20"), ((63, 40), "20 × 32"), ((201, 130), "20 × 31")):
+        path = picture(*given)
+        give(page, path)
+        said = page.inner_text("#status")
+        assert f"worked at {worked}, the scale of the training" in said if worked else "worked at" not in said
+        assert apart(pixels(page, "input"), images.read(path)) == 0
+        with page.expect_download() as download:
+            page.click("#download")
+        made = images.read(download.value.path())
+        assert apart(made, pixels(page, "output")) == 0
+        target = tmp_path / path.name  # i2i translate gives the picture back with as many channels as the model makes
+        [told] = translate([path], model, target)
+        assert told.target, told.error
+        assert apart(made, np.broadcast_to(images.read(told.target), made.shape)) <= 1
+
+
+def test_the_browser_resizes_to_the_bit_as_python(page: "Page", noise: Callable[..., np.ndarray]) -> None:
+    script = (shared("export") / "web" / "resize.js").read_text("utf-8")
+    resize = f"([pixels, from, to]) => {{ {script}\n return [...resized(new Uint8Array(pixels), from, to)]; }}"
+    for size, wanted in (((16, 21), (96, 128)), ((96, 128), (16, 21)), ((300, 60), (30, 6)), ((30, 6), (300, 60)),
+                         ((60, 300), (6, 30)), ((5, 5), (5, 5)), ((201, 130), (31, 20))):  # fmt: skip
+        for channels in (1, 3):
+            given = np.where(noise(5, *size, channels) > 127, 255, 0).astype(np.uint8)  # edges make it overshoot
+            made = page.evaluate(resize, [given.reshape(-1).tolist(), size, wanted])
+            assert np.array_equal(np.array(made).reshape(*wanted, channels), resized(given, wanted)), (size, wanted)
 
 
 # What goes wrong, and what is said then

@@ -376,6 +376,57 @@ def test_pictures_are_asked_for_only_when_a_grid_is_due_and_something_was_learnt
     assert WARM == 100
 
 
+def collapsed() -> list[View]:
+    return [View("a2b", smooth(0), smooth(0)[:1].expand(8, -1, -1, -1), smooth(1))]
+
+
+def phases(*told: tuple[str, int, tuple[str, ...]]) -> list[Any]:
+    """A log line each 40 steps of a run that plays these phases: name, last step, players that move."""
+    lines = []
+    for step in range(40, told[-1][1] + 1, 40):
+        here = next(i for i, (_, end, _) in enumerate(told) if step <= end)
+        spans = {*told[here][2], *(told[here - 1][2] if here and step - 40 < told[here - 1][1] else ())}
+        lines.append(
+            {"step": step, "phase": told[here][0], "losses": {f"{name}/loss": 1.0 for name in spans}, "data_share": 0.0}
+        )
+    return lines
+
+
+def first_alarm(run: Path, log: Any, makers: tuple[str, ...], *told: tuple[str, int, tuple[str, ...]]) -> list[int]:
+    """The steps at which the collapse of pictures that are alike from the first step to the last is called."""
+    lines = phases(*told)
+    doctor = consult(run, log, collapsed, makers=makers)
+    for step in range(50, told[-1][1] + 1, 50):
+        log.lines.lines = [line for line in lines if line["step"] <= step]
+        doctor(Tick(step, 10_000, next(name for name, end, _ in told if step <= end), 1.0))
+    doctor.close()
+    return [line["step"] for line in monitor.read(run, monitor.ALARMS) if line["alarm"] == "a2b/collapse"]
+
+
+def test_a_collapse_is_called_once_all_that_make_the_pictures_have_learnt_a_while(tmp_path: Path, log: Any) -> None:
+    makers = ("encoder", "generator")  # DTN's: the encoder is trained first, and then the generator alone
+    steps = first_alarm(
+        tmp_path, log, makers, ("classify", 1000, ("encoder",)), ("transfer", 1500, ("discriminator", "generator"))
+    )
+    assert steps == [1100]
+
+
+def test_no_collapse_is_called_while_nobody_moves_that_makes_the_pictures(tmp_path: Path, log: Any) -> None:
+    steps = first_alarm(  # SimGAN's, with a first phase that is too short for a judgement and ends between two lines
+        tmp_path, log, ("refiner",),
+        ("regularise", 90, ("refiner",)), ("discriminate", 700, ("discriminator",)),
+        ("adversarial", 1000, ("refiner", "discriminator")),
+    )  # fmt: skip
+    assert steps == [800]
+
+
+def test_a_collapse_of_those_who_play_from_the_start_is_called_as_soon_as_they_are_warm(
+    tmp_path: Path, log: Any
+) -> None:
+    told = ("adversarial", 300, ("generator", "discriminator"))
+    assert first_alarm(tmp_path, log, ("generator",), told) == [100]
+
+
 def test_points_are_no_pictures(tmp_path: Path, log: Any) -> None:
     doctor = consult(tmp_path, log, lambda: [View("generator", None, torch.zeros(8, 2), torch.randn(8, 2))])
     doctor(tick(100))

@@ -88,8 +88,8 @@ def state(told: Card) -> State:
 
 
 def recipes(name: str) -> list[str]:
-    """The shipped recipes whose `data:` names a set, also in a mix, sorted."""
-    found = []
+    """The shipped recipes whose `data:` names a set, also in a mix, and those that its card tells; sorted."""
+    found = list(card(name).recipes)
     for path in sorted(shared("recipes").glob("*.yaml")):
         try:
             tree: Any = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
@@ -99,7 +99,7 @@ def recipes(name: str) -> list[str]:
         parts = [data, *(data.get("mix") or ())] if isinstance(data, dict) else []
         if any(isinstance(part, dict) and part.get("dataset") == name for part in parts):
             found.append(path.stem)
-    return found
+    return sorted(set(found))
 
 
 def describe(told: Card) -> str:
