@@ -1,6 +1,6 @@
 """CartoonGAN beside itself without what the paper adds: blurred edges, the adversarial term, the content term.
 
-    python benchmarks/proofs/cartoongan.py [--steps 1100] [--seed 0] [--folder FOLDER]        about 15 min of one core
+    python benchmarks/proofs/cartoongan.py [--steps 1000] [--seed 0] [--folder FOLDER]        about 11 min of one core
 
 The recipe `cartoongan_photos`, from the photographs of the data set clothing (CC0; `i2i data fetch clothing`) to
 cartoons: the embedded line drawings laid over their coloured renders (MIT), which gives clear black outlines around
@@ -128,7 +128,7 @@ def passes(row: dict[str, float]) -> dict[str, bool]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1100, help="of each run, 150 of them in the first phase")
+    parser.add_argument("--steps", type=int, default=1000, help="of each run, 150 of them in the first phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=RUNS / "photo2cartoon", help="where the pictures are put")
     parser.add_argument("--only", nargs="+", help="the runs to play, by name; then nothing is proven")
