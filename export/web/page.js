@@ -35,9 +35,11 @@ function takeFirst(files) {
   if (files?.length) take(files[0], files[0].name);
 }
 
+// As large as the pictures of the training, or comfortable to draw on where the model brings it to their scale by itself.
 function blank() {
   name = "drawing";
-  pad.show(sheet(config.crop, config.crop));
+  const side = config.scale ? 512 : config.crop;
+  pad.show(sheet(side, side));
 }
 
 // The model
