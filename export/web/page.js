@@ -37,7 +37,7 @@ function takeFirst(files) {
 
 function blank() {
   name = "drawing";
-  pad.show(sheet(config.crop, config.crop));
+  pad.show(sheet(config.sheet, config.sheet));
 }
 
 // The model
@@ -93,7 +93,7 @@ function ready(facts) {
       `On a test picture, this browser's translation is up to ${facts.difference} of 255 away from Python's. ` +
         "What you see may be wrong; try another choice of what it runs on, or another browser.",
     );
-  if (first) byId("live").checked = pace * config.crop ** 2 < 700;
+  if (first) byId("live").checked = takes({ width: config.sheet, height: config.sheet }) < 700;
   if (again || (first && quick() && !isBlank(input))) translate(); // the first example, without being asked
 }
 
