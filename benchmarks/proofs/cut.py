@@ -105,12 +105,12 @@ def main() -> int:
         )
 
     for label, (name, changes) in RUNS_OF.items():
-        settings, product = trained(name, label, changes, options.steps, options.seed)
-        a, b = held_out(settings)
+        run = trained(name, label, changes, options.steps, options.seed)
+        a, b = held_out(run.settings)
         if not rows:
             score(COPY, a, a, b)
-            score(MATCHED, matched(settings, a), a, b)
-        score(label, answered(product["a2b"], a), a, b)
+            score(MATCHED, matched(run.settings, a), a, b)
+        score(label, answered(run.product["a2b"], a), a, b)
 
     cut, fast = rows["CUT"], rows["FastCUT"]
     passed = {

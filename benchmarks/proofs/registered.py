@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from i2i import metrics, recipe, store, zoo
+from i2i import metrics, recipe
 from i2i.data import fixed
 from i2i.session import Session
 
@@ -19,16 +19,18 @@ CHEAP = ("validate_every=null", "sample_every=1000000", "save_every=100", "log=[
 Answer = Callable[[Tensor], Tensor]
 
 
-def trained(name: str, label: str, changes: Sequence[str], steps: int, seed: int) -> tuple[Any, dict[str, nn.Module]]:
-    """The settings and the product of a run, which is played to its end if it is not there yet."""
+def trained(name: str, label: str, changes: Sequence[str], steps: int, seed: int) -> Session:
+    """A finished run, which is played to its end if it is not there yet."""
     settings = recipe.load(name, [*CHEAP, f"schedule.0.steps={steps}", f"seed={seed}", *changes])
     run = RUNS / f"{name}-{label.replace(' ', '-').replace(',', '')}-{steps}-{seed}"
-    if not (run / "done").is_file():
+    session = Session(settings, run, CPU)
+    if not session.finished:
         began = time.process_time()
-        session = Session(settings, run, CPU)
         session.play()
-        (run / "done").write_text(f"{time.process_time() - began:.0f} s of processor time\n", "utf-8")
-    return settings, zoo.load(run / store.FILE, CPU).product
+        print(f"{label}: {time.process_time() - began:.0f} s of processor time", flush=True)
+    for network in session.product.values():
+        network.eval()
+    return session
 
 
 def held_out(settings: Any) -> tuple[Tensor, Tensor]:
@@ -47,6 +49,11 @@ def correlations(answer: Answer, x: Tensor, truth: Tensor) -> Tensor:
     return metrics.correlation(answered(answer, x), truth)
 
 
+def half(values: Tensor) -> Tensor:
+    """Of the 95 % interval around their mean."""
+    return 1.96 * values.std() / len(values) ** 0.5
+
+
 def told(values: Tensor) -> str:
     """The mean with its 95 % interval."""
-    return f"{values.mean():6.3f} ± {1.96 * values.std() / len(values) ** 0.5:.3f}"
+    return f"{values.mean():6.3f} ± {half(values):.3f}"

@@ -35,6 +35,7 @@ function takeFirst(files) {
   if (files?.length) take(files[0], files[0].name);
 }
 
+// As large as the pictures of the training, or comfortable to draw on where the model brings it to their scale by itself.
 function blank() {
   name = "drawing";
   pad.show(sheet(config.sheet, config.sheet));
