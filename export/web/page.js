@@ -38,8 +38,7 @@ function takeFirst(files) {
 // As large as the pictures of the training, or comfortable to draw on where the model brings it to their scale by itself.
 function blank() {
   name = "drawing";
-  const side = config.scale ? 512 : config.crop;
-  pad.show(sheet(side, side));
+  pad.show(sheet(config.sheet, config.sheet));
 }
 
 // The model
@@ -95,7 +94,7 @@ function ready(facts) {
       `On a test picture, this browser's translation is up to ${facts.difference} of 255 away from Python's. ` +
         "What you see may be wrong; try another choice of what it runs on, or another browser.",
     );
-  if (first) byId("live").checked = pace * config.crop ** 2 < 700;
+  if (first) byId("live").checked = takes({ width: config.sheet, height: config.sheet }) < 700;
   if (again || (first && quick() && !isBlank(input))) translate(); // the first example, without being asked
 }
 

@@ -4,6 +4,8 @@ const byId = (id) => document.getElementById(id);
 const [input, output] = [byId("input"), byId("output")];
 const NAMES = { webgpu: "WebGPU on the graphics card", wasm: "WASM on the processor" };
 
+const LINE = 3; // pixels across, of a line in the drawings that models are trained on: in 64 pixels 4, in 128 from 1 to 3
+
 let again = false; // something has changed during a translation, or before the model was there
 let pace = Infinity; // milliseconds a pixel that the model works on, from the last translation
 
@@ -13,11 +15,14 @@ const tool = () => ({
 });
 const pad = drawing(input, tool, pictureChanged);
 
-// Whether a translation is soon done.
-function quick() {
-  const [height, width] = atScale(input);
-  return pace * height * width < 3000;
+// Milliseconds that the translation of a picture of this size will take, about.
+function takes(size) {
+  const [height, width] = atScale(size);
+  return pace * height * width;
 }
+
+// Whether a translation is soon done.
+const quick = () => takes(input) < 3000;
 
 function pressed(id) {
   return byId(id).getAttribute("aria-pressed") === "true";
@@ -58,20 +63,23 @@ function sized(id, canvas) {
   fit(canvas);
 }
 
-// Another size of picture, another brush: about as thick on the screen as the last one.
-function brushFor(side) {
+// Another size of picture, another brush: about as thick on the screen as the last one, and for a model that works at its
+// training's scale as thick there as the lines of drawings are.
+function brushFor(picture) {
   const brush = byId("width");
+  const side = Math.max(picture.width, picture.height);
   if (brush.dataset.side === String(side)) return;
   brush.dataset.side = side;
   brush.max = Math.max(8, Math.round(side / 8));
-  brush.value = Math.max(1, Math.round(side / 40));
+  const thick = config.scale ? LINE * (picture.height / atScale(picture)[0]) : side / 40;
+  brush.value = Math.max(1, Math.round(thick));
 }
 
 function pictureChanged() {
   sized("input-size", input);
   byId("undo").disabled = !pad.canUndo();
   byId("redo").disabled = !pad.canRedo();
-  brushFor(Math.max(input.width, input.height));
+  brushFor(input);
   const empty = isBlank(input);
   byId("empty").hidden = !empty;
   if (output.hidden) fit(output);

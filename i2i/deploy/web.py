@@ -38,6 +38,7 @@ CHECK = (48, 64)  # height, width of the picture on which the browser is compare
 # How far apart the two may be, of 255. Integer kernels round differently on each kind of processor.
 TOLERANCE = {"fp32": 1, "fp16": 2, "int8": 24}
 SHEET = 256  # pixels, side of a blank sheet where the recipe does not tell the size of training
+ROOMY = 512  # pixels, side of the largest one, and of every one that the model sees at its training's scale
 DIRECTIONS = {"a2b": "A → B", "b2a": "B → A"}
 
 
@@ -143,12 +144,13 @@ def _card(exported: Exported) -> dict[str, Any]:
         "Weights": f"sha256 {card.weights[:16]}…",
     }
     side = scale.working_side(card, "trained")
+    crop = int((recipe.get("data") or {}).get("crop", SHEET))  # an imported model has none
     return {
         "inputs": card.inputs,
         "outputs": card.outputs,
         "scale": {"side": side, "above": scale.LARGER * side} if side else None,
         "memory": card.memory,
-        "crop": min(512, max(32, int(recipe.get("data", {}).get("crop", SHEET)))),
+        "sheet": ROOMY if side and scale.is_larger((ROOMY, ROOMY), side) else min(ROOMY, max(32, crop)),
         "facts": {key: value for key, value in facts.items() if value},
     }
 

@@ -170,6 +170,24 @@ def test_a_set_that_is_brought_names_a_recipe_that_takes_it(name: str) -> None:
     assert f"recipes:     {', '.join(recipes(name))}" in describe(card(name))
 
 
+def test_a_set_that_is_brought_is_used_by_its_folder_until_it_lies_where_its_name_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("I2I_HOME", str(tmp_path))
+    away = describe(card("cats"))
+    assert "data: {layout: unlabelled, root: FOLDER, crop: ...}" in away
+    assert away.endswith("i2i train pix2pix_edges2cats --set data.root=FOLDER")
+    assert "dataset: cats" not in away
+    assert describe(card("afhq")).endswith("--set data.root=FOLDER/train/cat")
+    assert "fits the class cat alone" in " ".join(describe(card("afhq")).split())
+    folder = tmp_path / "datasets" / "afhq"
+    (folder / "train" / "cat").mkdir(parents=True)
+    here = describe(card("afhq"))
+    assert "data: {layout: labelled, dataset: afhq, crop: ...}" in here
+    assert here.endswith(f"--set data.root={folder / 'train/cat'}")
+    assert "data.root" not in describe(card("digits"))
+
+
 @pytest.mark.parametrize(("name", "recipe"), [(name, each) for name in names() for each in card(name).recipes])
 def test_a_recipe_that_a_card_tells_ships_and_takes_a_folder(name: str, recipe: str) -> None:
     tree = YAML(typ="safe").load((shared("recipes") / f"{recipe}.yaml").read_text("utf-8"))
@@ -186,7 +204,7 @@ def test_everything_of_a_card_is_described(name: str) -> None:
         assert all(part in text for part in (*file.urls, file.sha256 or "not published"))
     assert all(f"{count:,}" in text for count in told.counts.values())
     assert all(recipe in text for recipe in recipes(name))
-    assert f"dataset: {name}" in text
+    assert f"dataset: {name}" in text or "root: FOLDER" in text
 
 
 def test_the_list_has_every_set_and_what_it_costs() -> None:

@@ -494,6 +494,44 @@ def test_a_larger_picture_is_worked_on_at_the_scale_of_the_training_and_download
     assert pixels(page, "output").shape[:2] == (512, 512)
 
 
+def test_a_drawing_is_made_on_a_roomy_sheet_and_reaches_the_working_scale_in_lines_of_three_pixels(
+    context: "BrowserContext", folder: Path, tmp_path: Path
+) -> None:
+    model = tiny(folder / "drawn.onnx", recipe='{"data": {"load": 64, "crop": 64}}')
+    page = context.new_page()
+    page.goto(web(model, folder / "drawn.html", title="Drawn").as_uri())
+    ready(page)
+    assert pixels(page, "input").shape == (512, 512, 3)
+    stroke(page, (0.1, 0.5), (0.9, 0.5))
+    says(page, "#status", "512 × 512 in")
+    says(page, "#status", "worked at 64 × 64")
+    drawn = pixels(page, "input")
+    ink = 1 - resized(drawn, (64, 64))[:, 32, 0] / 255
+    assert 2.5 < ink.sum() < 3.5
+    images.write(tmp_path / "drawn.png", drawn)
+    [told] = translate([tmp_path / "drawn.png"], model, tmp_path / "made.png")
+    assert told.target, told.error
+    assert apart(pixels(page, "output"), images.read(told.target)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "sheet"),
+    [
+        ({"load": 136, "crop": 128}, 512),
+        ({"load": 400, "crop": 384}, 384),  # 512 is hardly larger, and would not be brought to the training's scale
+        ({"load": None, "crop": 64}, 64),
+        ({"load": None, "crop": 1024}, 512),
+        ({}, 256),
+        (None, 256),
+    ],
+)
+def test_a_sheet_is_roomy_where_the_model_sees_it_at_its_scale_and_of_the_size_of_training_elsewhere(
+    data: dict[str, Any] | None, sheet: int, tmp_path: Path
+) -> None:
+    model = tiny(tmp_path / "m.onnx", recipe=json.dumps({"data": data}))
+    assert config_of(web(model, tmp_path / "page.html", title="t"))["sheet"] == sheet
+
+
 def test_the_browser_resizes_to_the_bit_as_python(page: "Page", noise: Callable[..., np.ndarray]) -> None:
     script = (shared("export") / "web" / "resize.js").read_text("utf-8")
     resize = f"([pixels, from, to]) => {{ {script}\n return [...resized(new Uint8Array(pixels), from, to)]; }}"
@@ -694,7 +732,7 @@ def config_of(page: Path) -> dict[str, Any]:
 
 def test_a_page_knows_what_its_model_is(site: Path, model: Path) -> None:
     told = config_of(site / "index.html")
-    assert (told["inputs"], told["outputs"], told["crop"], told["single"]) == (3, 3, 64, False)
+    assert (told["inputs"], told["outputs"], told["sheet"], told["single"]) == (3, 3, 64, False)
     assert told["facts"]["Trained for"] == "1,234 steps"
     assert told["assets"]["model"]["bytes"] == model.stat().st_size
     assert all((site / part["url"]).stat().st_size == part["bytes"] for part in told["assets"].values())

@@ -77,7 +77,8 @@ class Card(Spec):
     commercial: Literal["yes", "no", "unknown"]  # whether its terms allow commercial use
     attribution: str
     citation: str | None = None
-    recipes: tuple[str, ...] = ()  # shipped ones that do not name the set, but take a folder of such pictures
+    # Shipped recipes that do not name the set, but take a folder of such pictures → which one of it, `.` for the whole.
+    recipes: dict[str, str] = Field(default_factory=dict)
     source: str
     counts: dict[str, int] = Field(default_factory=dict)  # pictures in each folder
     direction: str | None = None  # which side is a, and what to write to translate to it

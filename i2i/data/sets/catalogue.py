@@ -4,6 +4,7 @@ import json
 import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from rich.filesize import decimal
@@ -123,12 +124,26 @@ def describe(told: Card) -> str:
             lines.append(f"{key + ':':<13}{_indented(text)}")
     if told.archive is not None:
         lines.append(f"{'expects:':<13}{_indented(told.archive.expects)}")
-        lines += ["", *(_published(told.name, file) for file in told.archive.files)]
+        if told.archive.files:
+            lines += ["", *(_published(told.name, file) for file in told.archive.files)]
         if told.fetchable and not here(told.name):
             lines += ["", f"Fetch it, or bring what was downloaded elsewhere:\n  i2i data fetch {told.name}"]
             lines.append(f"  {archive_command(told)}")
-    use = f"data: {{layout: {told.layout}, dataset: {told.name}, crop: ...}}"
-    return "\n".join([*lines, "", f"In a recipe:\n  {use}"])
+    return "\n".join([*lines, *_use(told)])
+
+
+def _use(told: Card) -> list[str]:
+    """What to type to train on a set."""
+    own = told.make is None and not told.fetchable and not here(told.name)
+    given = "root: FOLDER" if own else f"dataset: {told.name}"
+    lines = ["", f"In a recipe:\n  data: {{layout: {told.layout}, {given}, crop: ...}}"]
+    if told.recipes:
+        folder = Path("FOLDER") if own else place(told.name)
+        commands = (
+            f"  i2i train {name} --set {quote(f'data.root={folder / part}')}" for name, part in told.recipes.items()
+        )
+        lines += ["", "With a recipe that ships:", *commands]
+    return lines
 
 
 def _indented(text: str) -> str:
@@ -141,6 +156,8 @@ def _where(told: Card) -> str:
     now = state(told)
     if now == "embedded":
         return f"embedded; its folder is made on first use: {folder}"
+    if now == "bring your own":
+        return f"{now}, in any folder; one in {folder} can be called by name"
     if now != "here":
         return f"{now}; its folder will be {folder}"
     record = _record(folder)
